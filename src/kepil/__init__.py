@@ -1,0 +1,1 @@
+"""Kepil: infrastructure as code for a national PKI and gateway estate."""
