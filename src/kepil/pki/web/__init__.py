@@ -1,0 +1,1 @@
+"""The PKI services over HTTP, as ASGI applications behind nginx."""
