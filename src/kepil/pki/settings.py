@@ -1,4 +1,4 @@
-"""Settings of the CA, OCSP and TSP services: JSON that the roles render from the inventory, checked before anything starts."""
+"""Settings of the CA, OCSP and TSP services: JSON rendered from the inventory, checked before anything starts."""
 
 import os
 from pathlib import Path
@@ -63,8 +63,8 @@ class KeySettings(Section):
         directory = os.environ.get(CREDENTIALS_VARIABLE)
         if not directory:
             raise SettingsError(
-                f"activation {self.activation} of {self.certificate} is a credential's name, but {CREDENTIALS_VARIABLE} "
-                "is not set; start the service by its systemd unit or give an absolute path"
+                f"activation {self.activation} of {self.certificate} is a credential's name, but "
+                f"{CREDENTIALS_VARIABLE} is not set; start the service by its systemd unit or give an absolute path"
             )
         return Path(directory) / self.activation
 
