@@ -1,0 +1,64 @@
+"""Inventory source that validates the estate and derives from it what each host needs to know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleParserError
+from ansible.inventory.data import InventoryData
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.vars.plugins import get_vars_from_inventory_sources
+
+from kepil.estate.model import Estate, EstateError
+
+DOCUMENTATION = """
+name: kepil
+short_description: Validate the estate, derive names and firewall rules
+description:
+  - Stands last among the inventory sources. It reads C(estate_zones), C(estate_flows) and C(estate_services) and the
+    hosts that the sources before it made, and stops with the reason if they do not describe a possible estate, so
+    that no playbook ever reaches a host from a wrong inventory.
+  - Sets C(estate_zone), C(estate_fqdn) and C(estate_rules) for each host, C(estate_names) for all.
+options:
+  plugin:
+    description: Marks a file as this plugin's.
+    required: true
+    choices: [kepil]
+"""
+
+
+class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
+    """Validation and derivation; the model is `kepil.estate.model`."""
+
+    NAME = "kepil"
+
+    def verify_file(self, path: str) -> bool:
+        """Take files named *.kepil.yml only."""
+        return bool(super().verify_file(path)) and path.endswith(".kepil.yml")
+
+    def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
+        """Derive; raise AnsibleParserError with the model's own message where the inventory is wrong."""
+        super().parse(inventory, loader, path, cache)
+        self._read_config_data(path)
+        sources = getattr(inventory, "processed_sources", [])
+        variables: dict[str, Any] = get_vars_from_inventory_sources(
+            loader, sources, [inventory.groups["all"]], "all"
+        )
+        groups = {
+            name: sorted(host.name for host in group.get_hosts())
+            for name, group in inventory.groups.items()
+            if name not in ("all", "ungrouped")
+        }
+        addresses = {name: host.vars.get("estate_address") for name, host in inventory.hosts.items()}
+        try:
+            estate = Estate.from_variables(variables, groups, addresses)
+        except EstateError as error:
+            raise AnsibleParserError(f"The inventory describes no possible estate. {error}") from error
+        inventory.set_variable("all", "estate_names", estate.names())
+        for host in estate.hosts.values():
+            inventory.set_variable(host.name, "estate_zone", host.zone)
+            inventory.set_variable(host.name, "estate_fqdn", host.fqdn(estate.domain))
+            inventory.set_variable(
+                host.name, "estate_rules", [rule.model_dump(mode="json") for rule in estate.rules(host)]
+            )

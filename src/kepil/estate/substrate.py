@@ -1,0 +1,109 @@
+"""What the development estate stands on: images, networks and containers, all derived from the inventory and the roles."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kepil.estate.model import EstateError
+
+# What a container needs before Ansible can speak to it as to a machine. Everything else comes from the roles' lists.
+BOOTSTRAP_PACKAGES = ("ca-certificates", "dbus", "python3", "python3-apt", "systemd", "systemd-sysv")
+
+Groups = dict[str, list[str]]
+
+
+def matches(pattern: str, host: str, groups: Groups) -> bool:
+    """Whether an Ansible host pattern (names joined by `:`, `!` to exclude) takes in a host.
+
+    Only what the layers' plays use is understood; anything else raises EstateError.
+    """
+    included = False
+    for term in pattern.split(":"):
+        name = term.removeprefix("!")
+        if not name or not name.replace("_", "").isalnum():
+            raise EstateError(f"hosts: {pattern}: a layer may only join group names with ':' and ':!'")
+        if name == "all" or name == host or host in groups.get(name, []):
+            included = not term.startswith("!")
+            if not included:
+                return False
+    return included
+
+
+def read_plays(layers: Path) -> list[dict[str, Any]]:
+    """All plays of the layers, in file order."""
+    return [play for path in sorted(layers.glob("*.yml")) for play in yaml.safe_load(path.read_text(encoding="utf-8"))]
+
+
+def play_roles(play: dict[str, Any]) -> list[str]:
+    """Names of the roles that a play applies."""
+    return [role if isinstance(role, str) else role["role"] for role in play.get("roles", [])]
+
+
+def role_packages(roles: Path, role: str) -> list[str]:
+    """Debian packages that a role installs: `__<role>_packages` in its vars."""
+    path = roles / role / "vars" / "main.yml"
+    if not path.exists():
+        return []
+    packages: list[str] = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get(f"__{role}_packages", [])
+    return packages
+
+
+def _tag(kind: str, content: Iterable[str]) -> str:
+    digest = hashlib.sha256("\n".join(content).encode()).hexdigest()[:12]
+    return f"kepil/{kind}:{digest}"
+
+
+def images(project: Path, groups: Groups, mirror: str) -> dict[str, Any]:
+    """The base image (what every host has) and, for each host, its kind's layer on top.
+
+    A tag names the content, so that an image is built again only when a package list changes.
+    """
+    plays = read_plays(project / "playbooks" / "layers")
+    roles = project / "roles"
+    common = {p for play in plays if play["hosts"] == "all" for r in play_roles(play) for p in role_packages(roles, r)}
+    base_packages = sorted(common | set(BOOTSTRAP_PACKAGES))
+    base = {"tag": _tag("base", [mirror, *base_packages]), "packages": base_packages}
+    layers: dict[str, dict[str, Any]] = {}
+    of_host: dict[str, str] = {}
+    for host in sorted({name for members in groups.values() for name in members}):
+        applied = [r for play in plays if matches(play["hosts"], host, groups) for r in play_roles(play)]
+        packages = sorted({p for role in applied for p in role_packages(roles, role)} - set(base_packages))
+        if not packages:
+            of_host[host] = base["tag"]
+            continue
+        tag = _tag("host", [base["tag"], *packages])
+        layers[tag] = {"tag": tag, "packages": packages}
+        of_host[host] = tag
+    return {"base": base, "layers": list(layers.values()), "of_host": of_host}
+
+
+def describe(
+    project: Path, environment: str, zones: dict[str, Any], groups: Groups, addresses: dict[str, str | None], mirror: str
+) -> dict[str, Any]:
+    """Images, networks and hosts of an environment as containers: the whole substrate as plain data."""
+    built = images(project, groups, mirror)
+    networks = [
+        {"name": f"kepil-{environment}-{name}", "zone": name, "subnet": str(zone["network"])}
+        for name, zone in zones.items()
+        if zone["network"]
+    ]
+    hosts = []
+    for name, address in addresses.items():
+        zone = next(group.removeprefix("zone_") for group in groups if group.startswith("zone_") and name in groups[group])
+        host = {
+            "name": name,
+            "container": f"kepil-{environment}-{name}",
+            "image": built["of_host"][name],
+            "network": f"kepil-{environment}-{zone}" if address else None,
+            "address": address,
+        }
+        host["spec"] = hashlib.sha256(json.dumps(host, sort_keys=True).encode()).hexdigest()[:16]
+        host["wanted"] = f"{host['container']} {host['spec']}"  # as the engine lists it when it runs as described
+        hosts.append(host)
+    return {"base": built["base"], "layers": built["layers"], "networks": networks, "hosts": hosts}

@@ -1,0 +1,2 @@
+-- OCSP nodes subscribe to this (PostgreSQL logical replication) and answer from their own copy.
+create publication status for table status;

@@ -1,0 +1,55 @@
+"""Putting CRLs and certificates on the repository hosts: HTTPS PUT under mutual TLS (CP-2.1, CP-2.3, CP-6.7)."""
+
+import http.client
+import ssl
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_TIMEOUT_SECONDS = 20
+
+
+class PublishError(Exception):
+    """One or more repository hosts did not take a file; the message names each. What others took stays there."""
+
+
+def publish(files: Mapping[str, bytes], urls: list[str], *, certificate: Path, key: Path, ca: Path) -> None:
+    """Put every file, by name, under every URL (which ends in a slash); every host is tried whatever others do.
+
+    `certificate` and `key` are the TLS client identity, `ca` vouches for the hosts. Raises PublishError after the last.
+    """
+    try:
+        context = ssl.create_default_context(cafile=str(ca))
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_cert_chain(certificate, key)
+    except OSError as error:
+        raise PublishError(
+            f"cannot load the TLS identity {certificate}, {key} and {ca}: {error}; run role internal_tls again"
+        ) from error
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        failures = [failure for found in pool.map(lambda url: _put_all(files, url, context), urls) for failure in found]
+    if failures:
+        raise PublishError("; ".join(failures) + "; mend the host, then run `kepil ca publish`")
+
+
+def _put_all(files: Mapping[str, bytes], url: str, context: ssl.SSLContext) -> list[str]:
+    parts = urlsplit(url)
+    if parts.scheme != "https" or parts.hostname is None:
+        return [f"{url} is not an https URL"]
+    failures = []
+    connection = http.client.HTTPSConnection(
+        parts.hostname, parts.port or 443, timeout=_TIMEOUT_SECONDS, context=context
+    )
+    try:
+        for name, content in files.items():
+            connection.request("PUT", parts.path + name, body=content)
+            response = connection.getresponse()
+            response.read()
+            if response.status not in (200, 201, 204):
+                failures.append(f"{url}{name}: {response.status} {response.reason}")
+    except (OSError, http.client.HTTPException) as error:
+        failures.append(f"{url}: {error or type(error).__name__}")
+    finally:
+        connection.close()
+    return failures

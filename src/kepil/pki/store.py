@@ -1,0 +1,211 @@
+"""What the CA remembers, as plain SQL: certificates, their status, CRLs and the journal (`migrations/authority`).
+
+A `Store` works on one connection inside the caller's transaction; nothing here commits.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+
+def encode_serial(serial: int) -> bytes:
+    """A serial number as the tables keep it: unsigned, big-endian, no leading zero octets."""
+    return serial.to_bytes((serial.bit_length() + 7) // 8, "big")
+
+
+@dataclass(frozen=True)
+class IssuedCertificate:
+    """A row of `certificate`. Instants are aware; `issuer` is the authority's name."""
+
+    serial: bytes
+    issuer: str
+    subject: str
+    profile: str
+    not_before: datetime
+    not_after: datetime
+    spki_sha256: bytes
+    der: bytes
+    requested_by: str
+    idempotency_sha256: bytes | None
+    request_sha256: bytes
+
+
+@dataclass(frozen=True)
+class IssuedCrl:
+    """A row of `crl`; `base_number` is None for a complete CRL."""
+
+    issuer: str
+    number: int
+    base_number: int | None
+    this_update: datetime
+    next_update: datetime
+    der: bytes
+
+
+@dataclass(frozen=True)
+class Status:
+    """A row of `status`; `reason` is a CRLReason (RFC 5280 section 5.3.1)."""
+
+    issuer: str
+    serial: bytes
+    not_after: datetime
+    revoked_at: datetime | None
+    reason: int | None
+
+
+_CERTIFICATE = ", ".join(field.name for field in fields(IssuedCertificate))
+_CRL = ", ".join(field.name for field in fields(IssuedCrl))
+_STATUS = ", ".join(field.name for field in fields(Status))
+
+
+class Store:
+    """The CA's tables, seen through one connection."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._connection = connection
+
+    # Certificates
+
+    def lock_key(self, spki_sha256: bytes) -> None:
+        """Let nobody else issue for this key until the transaction ends, so that at most one certificate is signed."""
+        self._lock("key", spki_sha256, shared=False)
+
+    def certificate_by_serial(self, serial: int) -> IssuedCertificate | None:
+        """The certificate with this serial number, whatever authority issued it."""
+        return self._certificate("serial", encode_serial(serial))
+
+    def certificate_by_key(self, spki_sha256: bytes) -> IssuedCertificate | None:
+        """The certificate issued for this key; there is at most one (CP-3.3)."""
+        return self._certificate("spki_sha256", spki_sha256)
+
+    def certificate_by_idempotency(self, idempotency_sha256: bytes) -> IssuedCertificate | None:
+        """The certificate that an earlier request with this idempotency key got."""
+        return self._certificate("idempotency_sha256", idempotency_sha256)
+
+    def insert_certificate(self, certificate: IssuedCertificate) -> None:
+        """Record a certificate as issued and not revoked. Raises psycopg.errors.UniqueViolation for a known key."""
+        self._connection.execute(
+            "insert into status (issuer, serial, not_after) values (%s, %s, %s)",
+            [certificate.issuer, certificate.serial, certificate.not_after],
+        )
+        self._insert("certificate", certificate)
+
+    # Status
+
+    def lock_status(self, issuer: str, serial: bytes) -> Status | None:
+        """The certificate's status, held against change until the transaction ends."""
+        with self._connection.cursor(row_factory=class_row(Status)) as cursor:
+            cursor.execute(
+                f"select {_STATUS} from status where issuer = %s and serial = %s for update",  # noqa: S608 -- own names
+                [issuer, serial],
+            )
+            return cursor.fetchone()
+
+    def revoke(self, issuer: str, serial: bytes, reason: int) -> datetime:
+        """Mark the certificate revoked now, and return that instant.
+
+        The shared lock is what `cut` waits for: no revocation is dated before a cut yet committed after it.
+        """
+        self._lock("revocations", issuer.encode(), shared=True)
+        row = self._connection.execute(
+            "update status set revoked_at = clock_timestamp(), reason = %s where issuer = %s and serial = %s "
+            "returning revoked_at",
+            [reason, issuer, serial],
+        ).fetchone()
+        if row is None:
+            raise LookupError(f"status has no row for {issuer} serial {serial.hex()}")
+        revoked_at: datetime = row[0]
+        return revoked_at
+
+    # CRLs
+
+    def lock_crls(self, issuer: str) -> None:
+        """Let nobody else make a CRL of this issuer until the transaction ends; its numbers have no gaps and no twins."""
+        self._lock("crl", issuer.encode(), shared=False)
+
+    def cut(self, issuer: str) -> datetime:
+        """An instant by the database's clock such that every revocation dated before it is visible from now on.
+
+        Waits for revocations under way and holds up new ones for that moment only, not while a CRL is signed.
+        """
+        with self._connection.transaction(force_rollback=True):  # the savepoint's end gives the lock back
+            self._lock("revocations", issuer.encode(), shared=False)
+            row = self._connection.execute("select clock_timestamp()").fetchone()
+        assert row is not None  # noqa: S101 -- a select without a table has one row
+        now: datetime = row[0]
+        return now
+
+    def last_crl(self, issuer: str, *, complete: bool | None = None) -> IssuedCrl | None:
+        """The issuer's CRL with the highest number: of any kind, or the last complete one, or the last delta."""
+        with self._connection.cursor(row_factory=class_row(IssuedCrl)) as cursor:
+            cursor.execute(
+                f"select {_CRL} from crl where issuer = %s and coalesce((base_number is null) = %s, true) "  # noqa: S608
+                "order by number desc limit 1",
+                [issuer, complete],
+            )
+            return cursor.fetchone()
+
+    def revoked(self, issuer: str, since: datetime | None, before: datetime) -> Iterator[tuple[int, datetime, int]]:
+        """What a complete CRL lists: (serial number, instant, reason), streamed in order of revocation.
+
+        `since` is the last complete CRL's instant. A certificate is listed until it has been in one complete CRL made
+        after it expired (RFC 5280 section 3.3).
+        """
+        return self._entries(
+            "and (%(since)s::timestamptz is null or greatest(not_after, revoked_at) >= %(since)s)",
+            {"issuer": issuer, "since": since, "before": before},
+        )
+
+    def revoked_since(self, issuer: str, since: datetime, before: datetime) -> Iterator[tuple[int, datetime, int]]:
+        """What a delta CRL lists: revocations that the complete CRL of instant `since` does not have."""
+        return self._entries(
+            "and revoked_at >= %(since)s",
+            {"issuer": issuer, "since": since, "before": before},
+        )
+
+    def insert_crl(self, crl: IssuedCrl) -> None:
+        """Record a CRL as issued."""
+        self._insert("crl", crl)
+
+    # Journal
+
+    def journal(self, actor: str, act: str, **thing: str | int | None) -> None:
+        """Write who did what to which object (CP-5.4). `thing` names it by serial or number, never by personal data."""
+        self._connection.execute(
+            "insert into journal (actor, act, object) values (%s, %s, %s)", [actor, act, Jsonb(thing)]
+        )
+
+    def _certificate(self, column: str, value: bytes) -> IssuedCertificate | None:
+        with self._connection.cursor(row_factory=class_row(IssuedCertificate)) as cursor:
+            cursor.execute(f"select {_CERTIFICATE} from certificate where {column} = %s", [value])  # noqa: S608
+            return cursor.fetchone()
+
+    def _insert(self, table: str, row: IssuedCertificate | IssuedCrl) -> None:
+        names = [field.name for field in fields(row)]
+        self._connection.execute(
+            f"insert into {table} ({', '.join(names)}) values ({', '.join(['%s'] * len(names))})",  # noqa: S608
+            [getattr(row, name) for name in names],
+        )
+
+    def _entries(self, condition: str, values: dict[str, Any]) -> Iterator[tuple[int, datetime, int]]:
+        # A named cursor stays on the server: a CRL of a million entries takes constant memory here.
+        with self._connection.cursor("revoked") as cursor:
+            cursor.itersize = 10_000
+            cursor.execute(
+                "select serial, revoked_at, reason from status where issuer = %(issuer)s and revoked_at < %(before)s "
+                f"{condition} order by revoked_at, serial",
+                values,
+            )
+            for serial, revoked_at, reason in cursor:
+                yield int.from_bytes(serial, "big"), revoked_at, reason
+
+    def _lock(self, purpose: str, name: bytes, *, shared: bool) -> None:
+        """Take a lock that ends with the transaction. A chance collision of two names costs a wait, nothing else."""
+        number = int.from_bytes(hashlib.sha256(purpose.encode() + b"\0" + name).digest()[:8], "big", signed=True)
+        self._connection.execute(f"select pg_advisory_xact_lock{'_shared' if shared else ''}(%s)", [number])
