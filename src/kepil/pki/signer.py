@@ -86,14 +86,14 @@ class _Key:
 def _load(context: Context, uri: str, activation: Path | None) -> int:
     secret = activation.read_bytes().rstrip(b"\r\n") if activation else None
 
-    @PasswordCallback
     def give_secret(buffer: int, size: int, _writing: int, _data: int) -> int:
         if secret is None or len(secret) > size:
             return -1
         ctypes.memmove(buffer, secret, len(secret))
         return len(secret)
 
-    dialogue = check(lib.UI_UTIL_wrap_read_pem_callback(give_secret, 0), "preparing the activation dialogue")
+    callback = PasswordCallback(give_secret)  # a name keeps it alive while OpenSSL may call it
+    dialogue = check(lib.UI_UTIL_wrap_read_pem_callback(callback, 0), "preparing the activation dialogue")
     with freed(dialogue, lib.UI_destroy_method):
         opened = lib.OSSL_STORE_open_ex(uri.encode(), context.pointer, None, dialogue, None, None, None, None)
         with freed(check(opened, "opening the key store"), lib.OSSL_STORE_close) as store:
@@ -148,14 +148,13 @@ class Signer:
         Raises SignerError when the key stays unusable after re-opening it.
         """
         key = self._key
-        for pause in _PAUSES_SECONDS:
+        failure: Exception | None = None
+        for pause in (None, *_PAUSES_SECONDS):
             try:
+                if pause is not None:
+                    key = self._replace(key, pause)
                 return key.sign(message, self._how)
-            except OpenSSLError as error:
-                failure = error
-            try:
-                key = self._replace(key, pause)
-            except OpenSSLError as error:
+            except (OpenSSLError, OSError) as error:
                 failure = error
         raise SignerError(f"key {self.uri} does not sign: {failure}; {_REMEDY}") from failure
 
