@@ -126,7 +126,7 @@ class Store:
     # CRLs
 
     def lock_crls(self, issuer: str) -> None:
-        """Let nobody else make a CRL of this issuer until the transaction ends; its numbers have no gaps and no twins."""
+        """Let nobody else make a CRL of this issuer until the transaction ends: numbers have no gaps and no twins."""
         self._lock("crl", issuer.encode(), shared=False)
 
     def cut(self, issuer: str) -> datetime:
@@ -198,7 +198,8 @@ class Store:
         with self._connection.cursor("revoked") as cursor:
             cursor.itersize = 10_000
             cursor.execute(
-                "select serial, revoked_at, reason from status where issuer = %(issuer)s and revoked_at < %(before)s "
+                "select serial, revoked_at, reason from status "  # noqa: S608 -- own conditions
+                "where issuer = %(issuer)s and revoked_at < %(before)s "
                 f"{condition} order by revoked_at, serial",
                 values,
             )
