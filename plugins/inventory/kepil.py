@@ -19,7 +19,8 @@ description:
   - Stands last among the inventory sources. It reads C(estate_zones), C(estate_flows) and C(estate_services) and the
     hosts that the sources before it made, and stops with the reason if they do not describe a possible estate, so
     that no playbook ever reaches a host from a wrong inventory.
-  - Sets C(estate_zone), C(estate_fqdn) and C(estate_rules) for each host, C(estate_names) for all.
+  - Sets C(estate_zone), C(estate_fqdn) and C(estate_rules) for each host, C(estate_names) for all, and C(ansible_host)
+    where hosts are containers.
 options:
   plugin:
     description: Marks a file as this plugin's.
@@ -42,8 +43,9 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
         sources = getattr(inventory, "processed_sources", [])
-        variables: dict[str, Any] = get_vars_from_inventory_sources(
-            loader, sources, [inventory.groups["all"]], "all"
+        everyone = inventory.groups["all"]
+        variables: dict[str, Any] = everyone.get_vars() | get_vars_from_inventory_sources(
+            loader, sources, [everyone], "all"
         )
         groups = {
             name: sorted(host.name for host in group.get_hosts())
@@ -57,6 +59,8 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
             raise AnsibleParserError(f"The inventory describes no possible estate. {error}") from error
         inventory.set_variable("all", "estate_names", estate.names())
         for host in estate.hosts.values():
+            if variables.get("ansible_connection") == "docker":
+                inventory.set_variable(host.name, "ansible_host", estate.container(host))
             inventory.set_variable(host.name, "estate_zone", host.zone)
             inventory.set_variable(host.name, "estate_fqdn", host.fqdn(estate.domain))
             inventory.set_variable(

@@ -165,6 +165,10 @@ class Estate(Noun):
             if group not in self.groups:
                 yield f"estate_services: {name}: '{group}' is no group of the inventory"
 
+    def container(self, host: Host) -> str:
+        """Name of the container that a host is, where hosts are containers."""
+        return f"kepil-{self.environment}-{host.name}"
+
     def members(self, group: str) -> list[Host]:
         """Hosts of a group, by name; `all` means every host."""
         return sorted(
