@@ -8,6 +8,7 @@ from ansible.errors import AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.template import trust_as_template
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
 from kepil.estate.model import Estate, EstateError
@@ -27,6 +28,19 @@ options:
     required: true
     choices: [kepil]
 """
+
+
+def trusted(value: Any) -> Any:
+    """The value as if an inventory file held it; what plugins set is otherwise marked unsafe when it is listed."""
+    match value:
+        case str():
+            return trust_as_template(value)
+        case dict():
+            return {key: trusted(item) for key, item in value.items()}
+        case list():
+            return [trusted(item) for item in value]
+        case _:
+            return value
 
 
 class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
@@ -57,12 +71,14 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
             estate = Estate.from_variables(variables, groups, addresses)
         except EstateError as error:
             raise AnsibleParserError(f"The inventory describes no possible estate. {error}") from error
-        inventory.set_variable("all", "estate_names", estate.names())
+        inventory.set_variable("all", "estate_names", trusted(estate.names()))
         for host in estate.hosts.values():
+            derived: dict[str, Any] = {
+                "estate_zone": host.zone,
+                "estate_fqdn": host.fqdn(estate.domain),
+                "estate_rules": [rule.model_dump(mode="json") for rule in estate.rules(host)],
+            }
             if variables.get("ansible_connection") == "docker":
-                inventory.set_variable(host.name, "ansible_host", estate.container(host))
-            inventory.set_variable(host.name, "estate_zone", host.zone)
-            inventory.set_variable(host.name, "estate_fqdn", host.fqdn(estate.domain))
-            inventory.set_variable(
-                host.name, "estate_rules", [rule.model_dump(mode="json") for rule in estate.rules(host)]
-            )
+                derived["ansible_host"] = estate.container(host)
+            for name, value in derived.items():
+                inventory.set_variable(host.name, name, trusted(value))

@@ -1,2 +1,2 @@
-def test_x(host):
-    assert host.system_info.codename == "trixie"
+def test_x(host, variables):
+    assert host.system_info.codename == "trixie", variables["estate_address"]

@@ -2,11 +2,12 @@
 
 import hashlib
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
 
@@ -15,6 +16,7 @@ from asn1crypto import x509
 from asn1crypto.crl import CertificateList
 
 from kepil.pki.certificate import build_tbs, sign_certificate
+from kepil.pki.credential import CredentialError, read_certificate
 from kepil.pki.crl import build_crl
 from kepil.pki.profile import DistinguishedName, Profile
 from kepil.pki.request import check, read_request
@@ -120,18 +122,13 @@ class Issuer:
 
     @classmethod
     def open(cls, settings: AuthoritySettings) -> Self:
-        """Open the key and hold it against the certificate. Raises AuthorityError, SignerError, SettingsError."""
-        try:
-            certificate = read_certificate(settings.certificate.read_bytes())
-        except (OSError, ValueError) as error:
-            raise AuthorityError(
-                f"{settings.certificate}: {error}; hold the issuing ceremony, then run role ca"
-            ) from error
+        """Open the key and hold it against the certificate. Raises CredentialError, SettingsError, SignerError."""
+        certificate = read_certificate(settings.certificate)
         signer = Signer.open(
             settings.key, config=settings.openssl_config, activation=settings.activation_file, digest=settings.digest
         )
         if signer.public_key_info != certificate.public_key.dump():
-            raise AuthorityError(
+            raise CredentialError(
                 f"{settings.certificate} does not certify key {settings.key}: "
                 "restore the certificate from the issuing ceremony's record"
             )
@@ -168,7 +165,7 @@ class CertificateAuthority:
 
     @classmethod
     def open(cls, settings: CaSettings, connect: Connect) -> Self:
-        """Open every authority's key. Raises AuthorityError, SignerError, SettingsError."""
+        """Open every authority's key. Raises CredentialError, SettingsError, SignerError."""
         return cls([Issuer.open(each) for each in settings.authorities], settings.profiles, settings.crl, connect)
 
     @property
@@ -194,3 +191,188 @@ class CertificateAuthority:
         if not profile.subscriber:
             raise ProfileNotForSubscribersError(f"profile {name!r} is not for subscribers; use `kepil ca issue`")
         return profile
+
+    def issue(
+        self,
+        request: bytes,
+        profile: str,
+        authority: str,
+        actor: str,
+        *,
+        subject: DistinguishedName | None = None,
+        days: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> IssuedCertificate:
+        """Issue a certificate for a PKCS #10 request, DER or PEM.
+
+        `actor` is who asks, as the journal shall name them. `subject` and `days` override the request and the profile,
+        for the CA's own OCSP and TSP certificates. A repeated `idempotency_key` of the same actor with the same request
+        gives the same certificate again.
+
+        Nothing is recorded unless everything succeeds. Raises RequestError, AuthorityError, SignerError, psycopg.Error.
+        """
+        issuer, chosen = self.issuer(authority), self.profile(profile)
+        asked = read_request(request)
+        request_sha256 = _sha256(authority.encode(), profile.encode(), asked.dump())
+        idempotency_sha256 = _sha256(actor.encode(), idempotency_key.encode()) if idempotency_key else None
+        public_key = asked["certification_request_info"]["subject_pk_info"]
+        spki_sha256 = _sha256(public_key.dump())
+        with self._connect() as connection:
+            store = Store(connection)
+            store.lock_key(spki_sha256)
+            if idempotency_sha256 and (earlier := store.certificate_by_idempotency(idempotency_sha256)):
+                if earlier.request_sha256 != request_sha256:
+                    raise IdempotencyKeyReusedError("this Idempotency-Key came with another request: use a new one")
+                return earlier
+            if store.certificate_by_key(spki_sha256):
+                raise KeySeenBeforeError("this key has had a certificate before: make a new key (CP-3.3)")
+            certificate = self._certify(issuer, chosen, asked, subject, days)
+            row = IssuedCertificate(
+                serial=encode_serial(certificate.serial_number),
+                issuer=issuer.name,
+                subject=certificate.subject.human_friendly,
+                profile=profile,
+                not_before=certificate.not_valid_before,
+                not_after=certificate.not_valid_after,
+                spki_sha256=spki_sha256,
+                der=certificate.dump(),
+                requested_by=actor,
+                idempotency_sha256=idempotency_sha256,
+                request_sha256=request_sha256,
+            )
+            store.insert_certificate(row)
+            store.journal(actor, "certificate.issue", authority=issuer.name, serial=row.serial.hex(), profile=profile)
+        log.info("issued serial=%s authority=%s profile=%s actor=%s", row.serial.hex(), authority, profile, actor)
+        return row
+
+    def certificate(self, serial: int) -> IssuedCertificate:
+        """The certificate with this serial number. Raises UnknownCertificateError, psycopg.Error."""
+        with self._connect() as connection:
+            found = Store(connection).certificate_by_serial(serial)
+        if found is None:
+            raise _unknown(serial)
+        return found
+
+    def revoke(self, serial: int, reason: str, authority: str, actor: str) -> Status:
+        """Revoke a certificate for good, from now on (CP-4.9). Revoking it again for the same reason changes nothing.
+
+        `reason` is one of REASONS. Raises AuthorityError, psycopg.Error.
+        """
+        issuer = self.issuer(authority)
+        if reason not in REASONS:
+            raise UnknownReasonError(f"{reason!r} is no reason to revoke for; use one of {', '.join(REASONS)}")
+        encoded = encode_serial(serial)
+        with self._connect() as connection:
+            store = Store(connection)
+            status = store.lock_status(issuer.name, encoded)
+            if status is None:
+                raise _unknown(serial)
+            if status.revoked_at is None:
+                revoked_at = store.revoke(issuer.name, encoded, REASONS[reason])
+                store.journal(
+                    actor, "certificate.revoke", authority=issuer.name, serial=encoded.hex(), reason=REASONS[reason]
+                )
+                status = replace(status, revoked_at=revoked_at, reason=REASONS[reason])
+            elif status.reason != REASONS[reason]:
+                raise AlreadyRevokedError(
+                    f"serial {encoded.hex()} was revoked at {status.revoked_at.isoformat()} for CRLReason "
+                    f"{status.reason}; a revocation is never changed"
+                )
+        log.info("revoked serial=%s authority=%s reason=%s actor=%s", encoded.hex(), authority, reason, actor)
+        return status
+
+    def make_crl(self, authority: str, kind: CrlKind, actor: str) -> IssuedCrl:
+        """Make and record a complete CRL, valid 25 hours (CP-2.3), or a delta to the last complete one.
+
+        Both kinds take their numbers from one sequence without gaps (RFC 5280 section 5.2.3). The RFC gives a delta and
+        a complete CRL of the same instant the same number; here no two CRLs of an issuer ever share an instant, to the
+        second, so each has a number of its own, and a delta's number is always above its base's, as section 5.2.4 wants
+        of a delta that is applied to it. Make a delta after each complete CRL, else the published delta is an older one.
+
+        Raises AuthorityError, SignerError, psycopg.Error.
+        """
+        issuer = self.issuer(authority)
+        interval = self._crl.full if kind == "full" else self._crl.delta
+        with self._connect() as connection:
+            store = Store(connection)
+            store.lock_crls(issuer.name)
+            last, base = store.last_crl(issuer.name), store.last_crl(issuer.name, complete=True)
+            if kind == "delta" and base is None:
+                raise CrlError(f"{issuer.name} has no complete CRL yet: run `kepil ca crl --kind full` first")
+            this_update = _next_instant(store, issuer.name, last)
+            issued_at = this_update.replace(microsecond=0)
+            next_update = issued_at + timedelta(hours=interval.valid_hours)
+            number = last.number + 1 if last else 1
+            base_number = base.number if base and kind == "delta" else None
+            if base and kind == "delta":
+                revoked = store.revoked_since(issuer.name, base.this_update, this_update)
+            else:
+                revoked = store.revoked(issuer.name, base.this_update if base else None, this_update)
+            der = build_crl(
+                issuer.certificate,
+                issuer.signer,
+                number,
+                issued_at,
+                next_update,
+                # RFC 5280 section 5.3.1: an entry without a reason instead of the reason `unspecified`.
+                ((serial, revoked_at, reason or None) for serial, revoked_at, reason in revoked),
+                base_number,
+                issuer.urls.crl if kind == "full" else issuer.urls.delta_crl,
+                issuer.urls.delta_crl if kind == "full" else None,
+            )
+            signed = CertificateList.load(der)
+            issuer.self_check(f"CRL {number}", signed["tbs_cert_list"].dump(), signed["signature"].native)
+            crl = IssuedCrl(issuer.name, number, base_number, this_update, next_update, der)
+            store.insert_crl(crl)
+            store.journal(actor, "crl.issue", authority=issuer.name, number=number, base=base_number)
+        log.info("made crl authority=%s kind=%s number=%d", authority, kind, number)
+        return crl
+
+    def publications(self) -> dict[str, bytes]:
+        """The files that the repository shows (CP-2.1), by name: each authority's certificate, last CRL and last delta.
+
+        Raises psycopg.Error.
+        """
+        files = {}
+        with self._connect() as connection:
+            store = Store(connection)
+            for name, issuer in self._issuers.items():
+                files[f"{name}.crt"] = issuer.certificate.dump()
+                if complete := store.last_crl(name, complete=True):
+                    files[f"{name}.crl"] = complete.der
+                if delta := store.last_crl(name, complete=False):
+                    files[f"{name}-delta.crl"] = delta.der
+        return files
+
+
+def parse_serial(text: str) -> int:
+    """Read a serial number in hexadecimal. Raises UnknownCertificateError when it cannot be one."""
+    if not re.fullmatch(r"[0-9a-fA-F]{1,40}", text):
+        raise UnknownCertificateError(f"{text[:80]!r} is no serial number: write up to 40 hexadecimal digits")
+    return int(text, 16)
+
+
+def _unknown(serial: int) -> UnknownCertificateError:
+    return UnknownCertificateError(f"serial {encode_serial(serial).hex()} was not issued here")
+
+
+def _sha256(*parts: bytes) -> bytes:
+    """A digest of all parts, each first hashed by itself so that their borders count."""
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
+
+
+def _next_instant(store: Store, issuer: str, last: IssuedCrl | None) -> datetime:
+    """The instant of the next CRL: in a later second than the last one's. Waits up to a second for that."""
+    now = store.cut(issuer)
+    if last is None:
+        return now
+    earliest = last.this_update.replace(microsecond=0) + timedelta(seconds=1)
+    if earliest - now > timedelta(seconds=_BACKWARDS_SECONDS):
+        raise CrlError(
+            f"{issuer}: the database's clock says {now.isoformat()}, yet CRL {last.number} was made at "
+            f"{last.this_update.isoformat()}: set the clock of the database host right"
+        )
+    while now < earliest:
+        time.sleep((earliest - now).total_seconds())
+        now = store.cut(issuer)
+    return now

@@ -13,6 +13,9 @@ from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+SESSION_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+"""For libpq's `options`: when an HSM freezes in mid-transaction, what it holds locked is free again after a minute."""
+
 
 def encode_serial(serial: int) -> bytes:
     """A serial number as the tables keep it: unsigned, big-endian, no leading zero octets."""

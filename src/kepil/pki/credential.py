@@ -1,0 +1,63 @@
+"""A certificate together with the key that it certifies, as a service holds them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from asn1crypto import pem, x509
+
+from kepil.pki.settings import KeySettings
+from kepil.pki.signer import Signer
+
+
+class CredentialError(Exception):
+    """A certificate is missing, unreadable or not fit for its use; the message names the file and the remedy."""
+
+
+def read_certificate(path: Path) -> x509.Certificate:
+    """Read a certificate, PEM or DER. Raises CredentialError."""
+    try:
+        encoded = path.read_bytes()
+        if pem.detect(encoded):
+            _, _, encoded = pem.unarmor(encoded)
+        certificate = x509.Certificate.load(encoded, strict=True)
+        certificate.native  # noqa: B018 - asn1crypto decodes lazily: a damaged certificate shall be found here
+    except OSError as error:
+        raise CredentialError(f"{path}: {error.strerror}; copy the certificate that its ceremony made") from error
+    except (ValueError, TypeError) as error:
+        raise CredentialError(f"{path} holds no certificate ({error}); copy the one that its ceremony made") from error
+    return certificate
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A certificate and its opened key."""
+
+    certificate: x509.Certificate
+    signer: Signer
+
+    @classmethod
+    def open(cls, settings: KeySettings, *, purpose: str, issuer: x509.Certificate | None = None) -> Self:
+        """Open the key and check that the certificate is its own, made for `purpose` and, if given, by `issuer`.
+
+        `purpose` is an extended key usage in asn1crypto's words: `ocsp_signing` or `time_stamping`.
+        Raises CredentialError, SettingsError, SignerError.
+        """
+        path = settings.certificate
+        certificate = read_certificate(path)
+        usage = certificate.extended_key_usage_value
+        if usage is None or purpose not in usage.native:
+            raise CredentialError(f"{path} lacks the extended key usage {purpose}; issue it under the right profile")
+        if issuer is not None and certificate.issuer.dump() != issuer.subject.dump():
+            raise CredentialError(
+                f"{path} was not issued by {issuer.subject.human_friendly}; a responder answers for its own issuer only"
+            )
+        signer = Signer.open(
+            settings.key,
+            config=settings.openssl_config,
+            activation=settings.activation_file,
+            digest=settings.digest,
+        )
+        if signer.public_key_info != certificate.public_key.dump():
+            raise CredentialError(f"{path} certifies another key than {settings.key}; install the pair that belongs")
+        return cls(certificate, signer)

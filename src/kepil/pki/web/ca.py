@@ -1,0 +1,239 @@
+"""The CA over HTTP, for registration officers: nginx checks their TLS certificates and passes on the verified name.
+
+Factory for uvicorn: `kepil.pki.web.ca:create_app`, settings from the file that KEPIL_SETTINGS names. Errors are problem
+documents (RFC 9457) with a stable `code`.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import psycopg
+from asn1crypto import pem
+from psycopg_pool import ConnectionPool
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from kepil.pki.authority import AuthorityError, CertificateAuthority, parse_serial
+from kepil.pki.request import RequestError
+from kepil.pki.settings import CaSettings
+from kepil.pki.signer import SignerError
+from kepil.pki.signing import SigningThreads
+from kepil.pki.store import SESSION_OPTIONS, IssuedCertificate
+
+LARGEST_BODY = 16 * 1024
+"""Octets; a PKCS #10 request with an RSA-8192 or ML-DSA-87 key is smaller."""
+
+PATIENCE_SECONDS = 5.0
+"""How long a request waits for a connection to the database before its sender is told to try later."""
+
+STATUS = {
+    "bad-request": HTTPStatus.BAD_REQUEST,
+    "malformed-request": HTTPStatus.BAD_REQUEST,
+    "proof-of-possession-failed": HTTPStatus.BAD_REQUEST,
+    "unknown-reason": HTTPStatus.BAD_REQUEST,
+    "not-an-officer": HTTPStatus.FORBIDDEN,
+    "profile-not-for-subscribers": HTTPStatus.FORBIDDEN,
+    "unknown-authority": HTTPStatus.NOT_FOUND,
+    "unknown-profile": HTTPStatus.NOT_FOUND,
+    "unknown-certificate": HTTPStatus.NOT_FOUND,
+    "key-seen-before": HTTPStatus.CONFLICT,
+    "already-revoked": HTTPStatus.CONFLICT,
+    "body-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "weak-key": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "name-not-allowed": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "idempotency-key-reused": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "signer-unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "database-unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""The HTTP status of each `code`; a code that is not here is a fault of ours (500)."""
+
+log = logging.getLogger(__name__)
+
+
+class Refusal(Exception):
+    """A request that does not get as far as the authority."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class Revocation(BaseModel):
+    """The body of a revocation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str
+
+
+class Api:
+    """The handlers. Whatever touches the database or a key runs in threads."""
+
+    def __init__(self, authority: CertificateAuthority, pool: ConnectionPool, officers: list[str]) -> None:
+        self._authority = authority
+        self._pool = pool
+        self._officers = frozenset(officers)
+        self._threads = SigningThreads()
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        """Keep the database pool open. It does not wait for the database: without one the service answers 503."""
+        self._pool.open()
+        try:
+            yield
+        finally:
+            self._threads.close()
+            self._pool.close()
+
+    async def issue(self, request: Request) -> Response:
+        """`POST /v1/certificates?authority=…&profile=…` with a PKCS #10 request, DER or PEM."""
+        officer = self._officer(request)
+        authority, profile = _parameter(request, "authority"), _parameter(request, "profile")
+        body = await _body(request)
+
+        def issue() -> IssuedCertificate:
+            self._authority.subscriber_profile(profile)
+            key = request.headers.get("idempotency-key")
+            return self._authority.issue(body, profile, authority, officer, idempotency_key=key)
+
+        issued = await self._threads.run(issue)
+        response = self._certificate(request, issued, HTTPStatus.CREATED)
+        response.headers["Location"] = f"/v1/certificates/{issued.serial.hex()}"
+        return response
+
+    async def certificate(self, request: Request) -> Response:
+        """`GET /v1/certificates/{serial}`: the serial number in hexadecimal."""
+        self._officer(request)
+        serial = parse_serial(request.path_params["serial"])
+        return self._certificate(request, await self._threads.run(self._authority.certificate, serial), HTTPStatus.OK)
+
+    async def revoke(self, request: Request) -> Response:
+        """`POST /v1/certificates/{serial}/revocation?authority=…` with `{"reason": "keyCompromise"}`."""
+        officer = self._officer(request)
+        authority, serial = _parameter(request, "authority"), parse_serial(request.path_params["serial"])
+        try:
+            asked = Revocation.model_validate_json(await _body(request))
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors())
+            raise Refusal("bad-request", f'{faults}; send {{"reason": "keyCompromise"}} or the like') from error
+        status = await self._threads.run(self._authority.revoke, serial, asked.reason, authority, officer)
+        assert status.revoked_at is not None  # noqa: S101 -- what `revoke` returns
+        return JSONResponse(
+            {
+                "serial": status.serial.hex(),
+                "authority": authority,
+                "reason": asked.reason,
+                "revoked_at": status.revoked_at.isoformat(),
+            }
+        )
+
+    async def health(self, _request: Request) -> Response:
+        """`GET /health`: 200 when the database answers, 503 when not. Open to nginx and monitoring."""
+        await self._threads.run(self._ask_database)
+        return JSONResponse({"status": "ok", "authorities": self._authority.names})
+
+    def _ask_database(self) -> None:
+        with self._pool.connection() as connection:
+            connection.execute("select 1")
+
+    def _officer(self, request: Request) -> str:
+        """The verified name of who asks. Exactly one header, so that nobody slips a second one past nginx."""
+        names = request.headers.getlist("x-client-name")
+        if len(names) != 1 or names[0] not in self._officers:
+            log.warning("refused client=%r path=%s", names, request.url.path)
+            raise Refusal("not-an-officer", "your TLS certificate does not name a registration officer's host")
+        return names[0]
+
+    def _certificate(self, request: Request, issued: IssuedCertificate, status: HTTPStatus) -> Response:
+        """The certificate as DER where the client asks for `application/pkix-cert`, else as PEM with its issuer's."""
+        if "application/pkix-cert" in request.headers.get("accept", ""):
+            return Response(issued.der, status, media_type="application/pkix-cert")
+        issuer = self._authority.issuer(issued.issuer).certificate.dump()
+        chain = b"".join(pem.armor("CERTIFICATE", der) for der in (issued.der, issuer))
+        return Response(chain, status, media_type="application/pem-certificate-chain")
+
+
+def create_app() -> Starlette:
+    """The application, from the settings file. Raises SettingsError, SignerError, CredentialError."""
+    settings = CaSettings.from_environment()
+    pool = ConnectionPool(
+        settings.database,
+        min_size=1,
+        max_size=8,
+        timeout=PATIENCE_SECONDS,
+        max_waiting=64,
+        kwargs={"options": SESSION_OPTIONS},
+        check=ConnectionPool.check_connection,
+        name="ca",
+        open=False,
+    )
+    authority = CertificateAuthority.open(settings, pool.connection)
+    return build_app(Api(authority, pool, settings.officers))
+
+
+def build_app(api: Api) -> Starlette:
+    """The application around its handlers."""
+    return Starlette(
+        routes=[
+            Route("/v1/certificates", api.issue, methods=["POST"]),
+            Route("/v1/certificates/{serial}", api.certificate, methods=["GET"]),
+            Route("/v1/certificates/{serial}/revocation", api.revoke, methods=["POST"]),
+            Route("/health", api.health, methods=["GET"]),
+        ],
+        exception_handlers={
+            kind: _problem for kind in (Refusal, RequestError, AuthorityError, SignerError, psycopg.Error, Exception)
+        }
+        | {HTTPException: _http_problem},
+        lifespan=api.lifespan,
+    )
+
+
+def _parameter(request: Request, name: str) -> str:
+    values = request.query_params.getlist(name)
+    if len(values) != 1:
+        raise Refusal("bad-request", f"give the query parameter {name!r} once")
+    return values[0]
+
+
+async def _body(request: Request) -> bytes:
+    """The body, read no further than LARGEST_BODY."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            raise Refusal("body-too-large", f"a body has at most {LARGEST_BODY} octets")
+    return body
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    """Answer an error as RFC 9457 says. What is our fault goes to the log; the client learns only that it is."""
+    code, detail = getattr(error, "code", "internal-error"), str(error)
+    if isinstance(error, SignerError):
+        code, detail = "signer-unavailable", "the signing module does not answer; try again later"
+    elif isinstance(error, psycopg.OperationalError):
+        code, detail = "database-unavailable", "the database does not answer; try again later"
+    status = STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("failed method=%s path=%s code=%s: %s", request.method, request.url.path, code, error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        code, detail = "internal-error", "the certification authority failed; its operators find the cause in the log"
+    return _document(status, code, detail)
+
+
+async def _http_problem(_request: Request, error: Exception) -> Response:
+    """Answer what the framework refuses (no such path, no such method) in the same form."""
+    assert isinstance(error, HTTPException)  # noqa: S101 -- what it is registered for
+    status = HTTPStatus(error.status_code)
+    return _document(status, status.phrase.lower().replace(" ", "-"), error.detail)
+
+
+def _document(status: HTTPStatus, code: str, detail: str) -> Response:
+    content = {"title": status.phrase, "status": status.value, "code": code, "detail": detail}
+    headers = {"Retry-After": "5"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return JSONResponse(content, status, headers, media_type="application/problem+json")

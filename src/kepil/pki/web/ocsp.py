@@ -1,0 +1,222 @@
+"""OCSP over HTTP (RFC 6960 appendix A, RFC 5019 sections 5 and 6)."""
+
+import base64
+import binascii
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from urllib.parse import unquote_to_bytes
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from kepil.pki import ocsp
+from kepil.pki.credential import Credential, read_certificate
+from kepil.pki.ocsp import CertificateId, OcspRequest, Responder, SignedResponse
+from kepil.pki.settings import OcspSettings
+from kepil.pki.signer import SignerError
+from kepil.pki.signing import SigningThreads
+from kepil.pki.status import CertificateStatus, StatusLookup, StatusReplica, StatusUnavailableError
+from kepil.pki.web.body import BodyTooLargeError, media_type, read_body
+from kepil.pki.web.log import configure_logging
+
+REQUEST_TYPE = "application/ocsp-request"
+RESPONSE_TYPE = "application/ocsp-response"
+
+log = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """The host's clock."""
+    return datetime.now(UTC)
+
+
+class ResponseCache:
+    """Signed responses to questions without nonce, least recently used out first.
+
+    The key is the parsed question, never raw bytes, in which anyone could vary a nonce to fill the cache. A response is
+    used again only while the certificate's status is what it was and a tenth of the validity is left, so that a
+    revocation shows as soon as the replica has it.
+    """
+
+    def __init__(self, size: int = 10_000) -> None:
+        self._size = size
+        self._entries: OrderedDict[CertificateId, tuple[CertificateStatus, SignedResponse]] = OrderedDict()
+
+    def get(self, certificate: CertificateId, status: CertificateStatus, now: datetime) -> SignedResponse | None:
+        """The response to use again, if there is one."""
+        known, response = self._entries.get(certificate, (None, None))
+        if response is None or known != status:
+            return None
+        if (
+            now < response.this_update
+            or response.next_update - now < (response.next_update - response.this_update) / 10
+        ):
+            return None
+        self._entries.move_to_end(certificate)
+        return response
+
+    def put(self, certificate: CertificateId, status: CertificateStatus, response: SignedResponse) -> None:
+        """Keep a response."""
+        self._entries[certificate] = (status, response)
+        self._entries.move_to_end(certificate)
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+
+class OcspService:
+    """Answers encoded requests for one or more authorities."""
+
+    def __init__(
+        self,
+        responders: list[Responder],
+        statuses: StatusLookup,
+        threads: SigningThreads,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.responders = responders
+        self._by_issuer = {identity: responder for responder in responders for identity in responder.issuer_ids}
+        self._statuses = statuses
+        self._threads = threads
+        self._now = now
+        self._cache = ResponseCache()
+
+    async def answer(self, encoded: bytes) -> tuple[SignedResponse, bool]:
+        """The signed response, and whether HTTP caches may keep it. Raises OcspError; nothing else."""
+        try:
+            return await self._answer(ocsp.read_request(encoded))
+        except ocsp.OcspError:
+            raise
+        except StatusUnavailableError as error:
+            log.error("%s", error)
+            raise ocsp.TryLaterError(str(error)) from error
+        except SignerError as error:
+            log.error("%s", error)
+            raise ocsp.OcspError(str(error)) from error
+        except Exception as error:
+            log.exception("a request could not be answered")
+            raise ocsp.OcspError(str(error)) from error
+
+    async def _answer(self, request: OcspRequest) -> tuple[SignedResponse, bool]:
+        responder = ocsp.find_responder(self._by_issuer, request)
+        statuses = await self._statuses(responder.authority, {one.serial for one in request.certificates})
+        first, now = request.certificates[0], self._now()
+        # Unknown serials are not kept: anyone can make them up, and they may be issued the next moment.
+        status = statuses.get(first.serial) if len(request.certificates) == 1 and request.nonce is None else None
+        if status is not None and (kept := self._cache.get(first, status, now)):
+            return kept, True
+        response = await self._threads.run(responder.respond, request, statuses, now)
+        if status is not None:
+            self._cache.put(first, status, response)
+        return response, status is not None
+
+
+class OcspEndpoint:
+    """The HTTP side of an OcspService."""
+
+    def __init__(self, service: OcspService, now: Callable[[], datetime] = utc_now) -> None:
+        self._service = service
+        self._now = now
+
+    async def get(self, request: Request) -> Response:
+        """A request in the path, in base64 (RFC 6960 appendix A.1)."""
+        try:
+            # The raw path: in the decoded one, a slash of base64 and a separator cannot be told apart from %2F.
+            path: bytes = request.scope["raw_path"].removeprefix(request.scope.get("root_path", "").encode())
+            encoded = base64.b64decode(unquote_to_bytes(path.removeprefix(b"/")), validate=True)
+        except (binascii.Error, ValueError):
+            return self._error(ocsp.MalformedRequestError.status)
+        return await self._respond(encoded, cacheable=True)
+
+    async def post(self, request: Request) -> Response:
+        """A request in the body."""
+        if media_type(request) != REQUEST_TYPE:
+            return PlainTextResponse(f"send {REQUEST_TYPE}\n", 415)
+        try:
+            encoded = await read_body(request)
+        except BodyTooLargeError:
+            return self._error(ocsp.MalformedRequestError.status)
+        return await self._respond(encoded, cacheable=False)
+
+    async def _respond(self, encoded: bytes, *, cacheable: bool) -> Response:
+        try:
+            response, lasting = await self._service.answer(encoded)
+        except ocsp.OcspError as error:
+            return self._error(error.status)
+        headers = self._lasting(response) if cacheable and lasting else {"Cache-Control": "no-store"}
+        return Response(response.encoded, media_type=RESPONSE_TYPE, headers=headers)
+
+    def _lasting(self, response: SignedResponse) -> dict[str, str]:
+        """RFC 5019 section 6.2."""
+        seconds = max(0, int((response.next_update - self._now()).total_seconds()))
+        return {
+            "Last-Modified": format_datetime(response.this_update, usegmt=True),
+            "Expires": format_datetime(response.next_update, usegmt=True),
+            "ETag": f'"{hashlib.sha256(response.encoded).hexdigest()}"',
+            "Cache-Control": f"max-age={seconds}, public, no-transform, must-revalidate",
+        }
+
+    @staticmethod
+    def _error(status: str) -> Response:
+        return Response(ocsp.error_response(status), media_type=RESPONSE_TYPE, headers={"Cache-Control": "no-store"})
+
+
+async def report_health(service: OcspService, replica: StatusReplica, now: datetime) -> JSONResponse:
+    """200 while the replica can be read and no responder certificate has expired.
+
+    A primary that is away is reported but does not make the node unhealthy: answering without it is what it is for.
+    """
+    report: dict[str, object] = {
+        "responders": {r.authority: r.certificate.not_valid_after.isoformat() for r in service.responders},
+    }
+    healthy = all(responder.certificate.not_valid_after > now for responder in service.responders)
+    try:
+        report |= {"database": "reachable", "replication_age_seconds": await replica.age_seconds()}
+    except StatusUnavailableError:
+        report["database"] = "unreachable"
+        healthy = False
+    return JSONResponse({"healthy": healthy, **report}, 200 if healthy else 503)
+
+
+def build_app(service: OcspService, replica: StatusReplica, threads: SigningThreads) -> Starlette:
+    """The application over services that are ready to use; it opens and closes the replica."""
+    endpoint = OcspEndpoint(service)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with replica:
+            yield
+        threads.close()
+
+    async def health(_request: Request) -> Response:
+        return await report_health(service, replica, utc_now())
+
+    routes = [
+        Route("/health", health, methods=["GET"]),
+        Route("/", endpoint.post, methods=["POST"]),
+        Route("/{request:path}", endpoint.get, methods=["GET"]),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def create_app() -> Starlette:
+    """The application of the settings that KEPIL_SETTINGS names (`uvicorn --factory`).
+
+    Raises SettingsError, CredentialError, SignerError: what is wrong then shows when the service starts.
+    """
+    configure_logging()
+    settings = OcspSettings.from_environment()
+    validity = timedelta(hours=settings.validity_hours)
+    responders = []
+    for one in settings.responders:
+        issuer = read_certificate(one.issuer)
+        credential = Credential.open(one, purpose="ocsp_signing", issuer=issuer)
+        responders.append(Responder(one.authority, issuer, credential, validity))
+    threads, replica = SigningThreads(), StatusReplica(settings.database)
+    return build_app(OcspService(responders, replica, threads), replica, threads)
