@@ -25,7 +25,7 @@ class StatusUnavailableError(Exception):
 
 @dataclass(frozen=True)
 class CertificateStatus:
-    """What is known of an issued certificate; `reason` is a CRLReason (RFC 5280 section 5.3.1), None while it is good."""
+    """What is known of an issued certificate. `reason` is a CRLReason (RFC 5280 section 5.3.1), None while good."""
 
     revoked_at: datetime | None = None
     reason: int | None = None

@@ -1,0 +1,132 @@
+"""Time stamps over HTTP (RFC 3161 section 3.4)."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import timedelta
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from kepil.pki import tsp
+from kepil.pki.clock import ChronyClock, Clock, ClockError
+from kepil.pki.credential import Credential, read_certificate
+from kepil.pki.settings import TspSettings
+from kepil.pki.signer import SignerError
+from kepil.pki.signing import SigningThreads
+from kepil.pki.tsp import StampingUnit
+from kepil.pki.web.body import BodyTooLargeError, media_type, read_body
+from kepil.pki.web.log import configure_logging
+
+REQUEST_TYPE = "application/timestamp-query"
+RESPONSE_TYPE = "application/timestamp-reply"
+
+log = logging.getLogger(__name__)
+
+
+class TspService:
+    """Stamps encoded requests with one or more units."""
+
+    def __init__(self, units: list[StampingUnit], threads: SigningThreads) -> None:
+        self.units = units
+        self._threads = threads
+
+    async def answer(self, encoded: bytes) -> bytes:
+        """The TimeStampResp: a token or a rejection. Raises nothing."""
+        try:
+            request = tsp.read_request(encoded)
+            unit = tsp.choose_unit(self.units, request.policy)
+            return await self._threads.run(unit.stamp, request)
+        except tsp.RejectionError as error:
+            return tsp.rejection(error)
+        except SignerError as error:
+            log.error("%s", error)
+        except Exception:
+            log.exception("a request could not be answered")
+        return tsp.rejection(tsp.RejectionError("the service is out of order; try later"))
+
+
+async def stamp(service: TspService, request: Request) -> Response:
+    """A request in the body; rejections, too, are HTTP 200 (RFC 3161 section 3.4)."""
+    if media_type(request) != REQUEST_TYPE:
+        return PlainTextResponse(f"send {REQUEST_TYPE}\n", 415)
+    try:
+        answer = await service.answer(await read_body(request))
+    except BodyTooLargeError as error:
+        answer = tsp.rejection(tsp.BadDataFormatError(str(error)))
+    return Response(answer, media_type=RESPONSE_TYPE, headers={"Cache-Control": "no-store"})
+
+
+def report_health(service: TspService, clock: Clock) -> JSONResponse:
+    """200 while every unit could stamp: clock within the accuracy, certificate not expired."""
+    report: dict[str, object] = {
+        "units": {unit.policy: unit.certificate.not_valid_after.isoformat() for unit in service.units}
+    }
+    try:
+        report["clock_error_seconds"] = round(clock.maximum_error_seconds(), 6)
+        healthy = all(unit.certificate.not_valid_after > unit.time() for unit in service.units)
+        report["clock"] = "synchronised"
+    except (ClockError, tsp.TimeNotAvailableError) as error:
+        report["clock"] = str(error)
+        healthy = False
+    return JSONResponse({"healthy": healthy, **report}, 200 if healthy else 503)
+
+
+@asynccontextmanager
+async def watching(clock: ChronyClock) -> AsyncIterator[None]:
+    """Have the clock watched during the block."""
+    await clock.measure()
+    task = asyncio.create_task(clock.watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def build_app(
+    service: TspService, clock: Clock, threads: SigningThreads, background: AbstractAsyncContextManager[None]
+) -> Starlette:
+    """The application over services that are ready to use; `background` runs as long as it serves."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with background:
+            yield
+        threads.close()
+
+    async def post(request: Request) -> Response:
+        return await stamp(service, request)
+
+    async def health(_request: Request) -> Response:
+        return report_health(service, clock)
+
+    routes = [Route("/health", health, methods=["GET"]), Route("/", post, methods=["POST"])]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def create_app() -> Starlette:
+    """The application of the settings that KEPIL_SETTINGS names (`uvicorn --factory`).
+
+    Raises SettingsError, CredentialError, SignerError: what is wrong then shows when the service starts.
+    """
+    configure_logging()
+    settings = TspSettings.from_environment()
+    clock = ChronyClock(settings.clock.every_seconds)
+    units = [
+        StampingUnit(
+            one.policy,
+            Credential.open(one, purpose="time_stamping"),
+            [read_certificate(path) for path in one.chain],
+            clock,
+            timedelta(milliseconds=settings.accuracy_ms),
+            milliseconds=settings.milliseconds,
+        )
+        for one in settings.units
+    ]
+    threads = SigningThreads()
+    return build_app(TspService(units, threads), clock, threads, watching(clock))
