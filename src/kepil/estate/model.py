@@ -13,7 +13,7 @@ ClauseId = Annotated[str, StringConstraints(pattern=r"^(CP|GW|MG|SC|LQ)-[0-9A-Z]
 
 
 class EstateError(Exception):
-    """The inventory does not describe a possible estate. The message names the key, what it holds and what is allowed."""
+    """The inventory describes no possible estate. The message names the key, what it holds and what is allowed."""
 
 
 class Noun(BaseModel):
@@ -113,7 +113,9 @@ class Estate(Noun):
         mine = {group for group, members in groups.items() if name in members}
         zones = sorted(group for group in mine if group.startswith("zone_"))
         if len(zones) != 1:
-            raise EstateError(f"host {name}: stands in {len(zones)} zones {zones}; put it into exactly one group zone_*")
+            raise EstateError(
+                f"host {name}: stands in {len(zones)} zones {zones}; put it into exactly one group zone_*"
+            )
         address = addresses[name]
         return Host(
             name=name,
@@ -141,7 +143,7 @@ class Estate(Noun):
             elif host.address is None:
                 yield f"host {host.name}: no estate_address; choose a free one in {zone.network} (zone '{zone.name}')"
             elif host.address not in zone.network:
-                yield f"host {host.name}: estate_address {host.address} lies outside {zone.network} (zone '{zone.name}')"
+                yield f"host {host.name}: estate_address {host.address} lies outside zone {zone.name}, {zone.network}"
             elif host.address == zone.network.network_address + 1:
                 yield f"host {host.name}: estate_address {host.address} is the zone's router; choose another"
             elif host.address in seen:

@@ -1,4 +1,4 @@
-"""What the development estate stands on: images, networks and containers, all derived from the inventory and the roles."""
+"""What the development estate stands on: images, networks and containers, derived from inventory and roles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def matches(pattern: str, host: str, groups: Groups) -> bool:
         name = term.removeprefix("!")
         if not name or not name.replace("_", "").isalnum():
             raise EstateError(f"hosts: {pattern}: a layer may only join group names with ':' and ':!'")
-        if name == "all" or name == host or host in groups.get(name, []):
+        if name in ("all", host) or host in groups.get(name, []):
             included = not term.startswith("!")
             if not included:
                 return False
@@ -68,7 +68,7 @@ def images(project: Path, groups: Groups, mirror: str) -> dict[str, Any]:
     roles = project / "roles"
     common = {p for play in plays if play["hosts"] == "all" for r in play_roles(play) for p in role_packages(roles, r)}
     base_packages = sorted(common | set(BOOTSTRAP_PACKAGES))
-    base = {"tag": _tag("base", [mirror, *base_packages]), "packages": base_packages}
+    base: dict[str, Any] = {"tag": _tag("base", [mirror, *base_packages]), "packages": base_packages}
     layers: dict[str, dict[str, Any]] = {}
     of_host: dict[str, str] = {}
     for host in sorted({name for members in groups.values() for name in members}):
@@ -84,7 +84,12 @@ def images(project: Path, groups: Groups, mirror: str) -> dict[str, Any]:
 
 
 def describe(
-    project: Path, environment: str, zones: dict[str, Any], groups: Groups, addresses: dict[str, str | None], mirror: str
+    project: Path,
+    environment: str,
+    zones: dict[str, Any],
+    groups: Groups,
+    addresses: dict[str, str | None],
+    mirror: str,
 ) -> dict[str, Any]:
     """Images, networks and hosts of an environment as containers: the whole substrate as plain data."""
     built = images(project, groups, mirror)
@@ -95,7 +100,9 @@ def describe(
     ]
     hosts = []
     for name, address in addresses.items():
-        zone = next(group.removeprefix("zone_") for group in groups if group.startswith("zone_") and name in groups[group])
+        zone = next(
+            group.removeprefix("zone_") for group in groups if group.startswith("zone_") and name in groups[group]
+        )
         host = {
             "name": name,
             "container": f"kepil-{environment}-{name}",

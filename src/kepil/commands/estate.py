@@ -1,0 +1,97 @@
+"""`kepil estate`: what the controller can say about the estate that the inventory describes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from kepil.estate.inventory import all_variables, read_estate, read_listing
+from kepil.estate.model import Estate, EstateError
+
+
+def register(nouns: Any) -> None:
+    """Add the noun and its verbs to the command line."""
+    noun = nouns.add_parser("estate", help="the estate that the inventory describes")
+    verbs = noun.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("summary", help="hosts, addresses, repository and roots").set_defaults(run=summary)
+    verbs.add_parser("stands", help="exit 0 if every host's container runs").set_defaults(run=stands)
+    verbs.add_parser(
+        "ceremonies-held", help="exit 0 if the record of every hierarchy's certificates is there"
+    ).set_defaults(run=ceremonies_held)
+    container = verbs.add_parser("container", help="name of a host's container")
+    container.add_argument("host")
+    container.set_defaults(run=print_container)
+
+
+def _running(estate: Estate) -> set[str]:
+    try:
+        done = subprocess.run(
+            [
+                *("docker", "ps", "--format", "{{.Names}}"),
+                *("--filter", f"label=kepil.environment={estate.environment}"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return set()
+    return set(done.stdout.split())
+
+
+def _records(estate: Estate) -> dict[str, dict[str, Any]]:
+    """Ceremony records of the environment by certificate name."""
+    folder = Path("ceremonies") / estate.environment
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+
+
+def summary(_: argparse.Namespace) -> int:
+    """Print what stands where."""
+    estate = read_estate()
+    running = _running(estate)
+    for host in estate.members("all"):
+        state = "runs" if estate.container(host) in running else "down"
+        print(f"  {host.name:<8} {host.address or 'no network'!s:<15} {host.zone:<14} {state}")
+    if not running:
+        print("Nothing stands: ./estate up raises it.")
+        return 0
+    repository = f"pki.{estate.domain}"
+    address = next((h.address for h in estate.members("repository")), None)
+    print(f"Repository: http://{repository}/ ({address})")
+    for name, record in _records(estate).items():
+        print(f"{name}: SHA-256 {record['sha256']}")
+    return 0
+
+
+def stands(_: argparse.Namespace) -> int:
+    """Exit status 0 when every host runs."""
+    estate = read_estate()
+    return 0 if {estate.container(host) for host in estate.hosts.values()} <= _running(estate) else 1
+
+
+def ceremonies_held(_: argparse.Namespace) -> int:
+    """Exit status 0 when every certificate of every hierarchy has its record."""
+    listing = read_listing()
+    estate = read_estate(listing)
+    hierarchies = all_variables(listing)["pki_hierarchies"]
+    names = {member["name"] for hierarchy in hierarchies.values() for member in hierarchy.values()}
+    return 0 if names <= set(_records(estate)) else 1
+
+
+def print_container(arguments: argparse.Namespace) -> int:
+    """Print the name of the container that a host is."""
+    estate = read_estate()
+    host = estate.hosts.get(arguments.host)
+    if host is None:
+        raise EstateError(
+            f"no host '{arguments.host}' in {estate.environment}; there are {', '.join(sorted(estate.hosts))}"
+        )
+    if estate.container(host) not in _running(estate):
+        print(f"host {host.name} does not run: ./estate up raises it", file=sys.stderr)
+        return 1
+    print(estate.container(host))
+    return 0

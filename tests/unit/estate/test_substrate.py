@@ -1,0 +1,75 @@
+"""Images follow the roles' package lists; networks and hosts follow the inventory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kepil.estate.model import EstateError
+from kepil.estate.substrate import describe, images, matches
+
+GROUPS = {"zone_core": ["ca01", "db01"], "zone_vault": ["root01"], "ca": ["ca01"], "database": ["db01"]}
+MIRROR = "http://deb.debian.org/debian"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    layers = tmp_path / "playbooks" / "layers"
+    layers.mkdir(parents=True)
+    (layers / "foundation.yml").write_text(
+        "- {name: a, hosts: all, roles: [base]}\n- {name: b, hosts: 'ca:!root', roles: [signer]}\n"
+    )
+    for role, packages in {"base": "[chrony]", "signer": "[opensc, chrony]"}.items():
+        path = tmp_path / "roles" / role / "vars"
+        path.mkdir(parents=True)
+        (path / "main.yml").write_text(f"__{role}_packages: {packages}\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "host", "expected"),
+    [
+        ("all", "ca01", True),
+        ("ca:database", "db01", True),
+        ("all:!ca", "ca01", False),
+        ("all:!ca", "db01", True),
+        ("ca01", "ca01", True),
+        ("ca", "db01", False),
+    ],
+)
+def test_patterns(pattern: str, host: str, expected: bool) -> None:
+    assert matches(pattern, host, GROUPS) is expected
+
+
+def test_a_pattern_that_is_not_understood_is_refused() -> None:
+    with pytest.raises(EstateError, match="ca:&database"):
+        matches("ca:&database", "ca01", GROUPS)
+
+
+def test_a_layer_holds_only_what_the_base_lacks(project: Path) -> None:
+    built = images(project, GROUPS, MIRROR)
+    assert "chrony" in built["base"]["packages"]
+    assert [layer["packages"] for layer in built["layers"]] == [["opensc"]]
+    assert built["of_host"]["db01"] == built["base"]["tag"]
+    assert built["of_host"]["ca01"] == built["layers"][0]["tag"]
+
+
+def test_a_tag_changes_with_its_packages_and_with_nothing_else(project: Path) -> None:
+    before = images(project, GROUPS, MIRROR)
+    (project / "roles" / "signer" / "vars" / "main.yml").write_text("__signer_packages: [opensc, stunnel4]\n")
+    after = images(project, GROUPS, MIRROR)
+    assert after["base"] == before["base"]
+    assert after["of_host"]["ca01"] != before["of_host"]["ca01"]
+    assert images(project, GROUPS, MIRROR) == after
+
+
+def test_a_host_without_an_address_gets_no_network(project: Path) -> None:
+    zones = {"core": {"network": "198.18.3.0/24"}, "vault": {"network": None}}
+    made = describe(
+        project, "test", zones, GROUPS | {"root": ["root01"]}, {"ca01": "198.18.3.11", "root01": None}, MIRROR
+    )
+    by_name = {host["name"]: host for host in made["hosts"]}
+    assert by_name["root01"]["network"] is None
+    assert by_name["ca01"]["network"] == "kepil-test-core"
+    assert [network["subnet"] for network in made["networks"]] == ["198.18.3.0/24"]
