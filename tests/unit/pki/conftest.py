@@ -161,3 +161,25 @@ def make_request() -> Callable[..., bytes]:
 def person() -> DistinguishedName:
     """A natural person's name with a valid IIN (CP-3.2)."""
     return DistinguishedName(country="KZ", common_name="ӘУЕЗОВ МҰХТАР", serial_number="IIN970908300016")
+
+
+@pytest.fixture(scope="session")
+def issued_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a CA and what it has issued, by OpenSSL: `{ca,ocsp,tsp,user}.{key,crt}`, RSA, serials 1 to 4."""
+    folder = tmp_path_factory.mktemp("issued")
+    extensions = {
+        "ca": "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign",
+        "ocsp": "keyUsage=critical,digitalSignature\nextendedKeyUsage=OCSPSigning\nnoCheck=ignored",
+        "tsp": "keyUsage=critical,digitalSignature\nextendedKeyUsage=critical,timeStamping",
+        "user": "keyUsage=critical,digitalSignature\nextendedKeyUsage=emailProtection",
+    }
+    for serial, (name, lines) in enumerate(extensions.items(), start=1):
+        (folder / f"{name}.cnf").write_text(
+            f"{lines}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n", "utf-8"
+        )
+        request = f"req -new -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -utf8 -subj /C=KZ/CN={name}"
+        issuer = "-signkey ca.key" if name == "ca" else "-CA ca.crt -CAkey ca.key"
+        issue = f"x509 -req -in {name}.csr -out {name}.crt -days 30 -set_serial {serial} -extfile {name}.cnf {issuer}"
+        for command in (request, issue):
+            subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    return folder
