@@ -8,6 +8,12 @@ import pytest
 import testinfra.utils.ansible_runner as runner
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module's `testinfra_hosts` counts, although Testinfra lets `--hosts`, which Molecule gives, override it."""
+    metafunc.config.option.hosts = ",".join(getattr(metafunc.module, "testinfra_hosts", ["ansible://all"]))
+
+
 @pytest.fixture(scope="session")
 def inventory() -> dict[str, Any]:
     """The scenario's inventory as `ansible-inventory --list` gives it."""
