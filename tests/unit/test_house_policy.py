@@ -74,8 +74,9 @@ def test_a_role_has_its_scenario_and_tests(role: Path) -> None:
 def test_scenarios_have_networks_of_their_own() -> None:
     """Scenarios run side by side, beside the development estate."""
     seen: dict[Any, str] = {}
-    for path in sorted(PROJECT.glob("molecule/*/hosts.yml")) + [
-        PROJECT / "inventories/development/group_vars/all/zones.yml"
+    for path in [
+        *sorted(PROJECT.glob("molecule/*/hosts.yml")),
+        PROJECT / "inventories/development/group_vars/all/zones.yml",
     ]:
         content = load(path)
         zones = content.get("estate_zones") or content["all"]["vars"]["estate_zones"]

@@ -1,0 +1,326 @@
+"""The issuing CA over a real database, its keys in files."""
+
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import yaml
+from asn1crypto import crl, pem, x509
+
+from kepil.pki.authority import (
+    AlreadyRevokedError,
+    CertificateAuthority,
+    CrlError,
+    IdempotencyKeyReusedError,
+    KeySeenBeforeError,
+    ProfileNotForSubscribersError,
+    SelfCheckError,
+    UnknownAuthorityError,
+    UnknownCertificateError,
+    UnknownProfileError,
+    UnknownReasonError,
+    parse_serial,
+)
+from kepil.pki.name import DistinguishedName
+from kepil.pki.request import RequestError
+from kepil.pki.settings import CaSettings
+from kepil.pki.signer import Signer, SignerError
+from kepil.pki.store import SESSION_OPTIONS
+
+OFFICER = "ra01.dev.kepil.test"
+PERSON, SYSTEM = "natural-person", "information-system"
+
+
+@dataclass
+class Estate:
+    """A CA and what a test needs around it."""
+
+    authority: CertificateAuthority
+    database: str
+    new_request: Callable[[], bytes]
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database) as connection:
+            return connection.execute(statement.encode()).fetchall()
+
+    def issue(self, **options: Any) -> int:
+        return int.from_bytes(
+            self.authority.issue(self.new_request(), PERSON, "nca-rsa", OFFICER, **options).serial, "big"
+        )
+
+
+@pytest.fixture
+def estate(ca_settings: CaSettings, new_request: Callable[[], bytes]) -> Estate:
+    connect = partial(psycopg.connect, ca_settings.database, options=SESSION_OPTIONS)
+    return Estate(CertificateAuthority(ca_settings, connect), ca_settings.database, new_request)
+
+
+def test_an_issued_certificate_is_recorded_with_its_status_and_journal(estate: Estate) -> None:
+    issued = estate.authority.issue(estate.new_request(), PERSON, "nca-rsa", OFFICER)
+    certificate = x509.Certificate.load(issued.der)
+    assert certificate.serial_number == int.from_bytes(issued.serial, "big")
+    assert certificate.serial_number.bit_length() > 64
+    assert estate.authority.certificate(certificate.serial_number) == issued
+    assert estate.rows("select issuer, serial, not_after, revoked_at from status") == [
+        ("nca-rsa", issued.serial, certificate.not_valid_after, None)
+    ]
+
+
+@pytest.mark.clause("CP-5.4")
+@pytest.mark.clause("CP-9.3")
+def test_the_journal_tells_the_life_cycle_without_personal_data(estate: Estate) -> None:
+    serial = estate.issue()
+    estate.authority.revoke(serial, "keyCompromise", "nca-rsa", "an officer")
+    estate.authority.make_crl("nca-rsa", "full", "a timer")
+    thing = {"authority": "nca-rsa", "serial": f"{serial:x}".zfill(32)}
+    assert estate.rows("select actor, act, object from journal order by id") == [
+        (OFFICER, "certificate.issue", {**thing, "profile": PERSON}),
+        ("an officer", "certificate.revoke", {**thing, "reason": 1}),
+        ("a timer", "crl.issue", {"authority": "nca-rsa", "number": 1, "base": None}),
+    ]
+
+
+@pytest.mark.clause("CP-3.3")
+def test_a_key_seen_before_is_refused(estate: Estate) -> None:
+    request = estate.new_request()
+    estate.authority.issue(request, PERSON, "nca-rsa", OFFICER)
+    with pytest.raises(KeySeenBeforeError, match="make a new key"):
+        estate.authority.issue(request, PERSON, "nca-rsa", OFFICER)
+    assert estate.rows("select count(*) from certificate") == [(1,)]
+
+
+@pytest.mark.clause("CP-3.3")
+def test_one_key_sent_many_times_at_once_gets_one_certificate(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threat: two officers' requests race past the check. Not even a second signature may come of it."""
+    signatures, sign = list[bytes](), Signer.sign
+    monkeypatch.setattr(Signer, "sign", lambda self, message: signatures.append(message) or sign(self, message))
+    request, outcomes = estate.new_request(), list[str]()
+    signatures.clear()
+
+    def issue() -> None:
+        try:
+            estate.authority.issue(request, PERSON, "nca-rsa", OFFICER)
+            outcomes.append("issued")
+        except KeySeenBeforeError:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=issue) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["issued"] + ["refused"] * 5
+    assert len(signatures) == 1
+
+
+def test_a_repeated_idempotency_key_gets_the_same_certificate(estate: Estate) -> None:
+    issue = partial(estate.authority.issue, profile=PERSON, authority="nca-rsa", idempotency_key="one")
+    request = estate.new_request()
+    first = issue(request, actor=OFFICER)
+    assert issue(request, actor=OFFICER) == first
+    with pytest.raises(IdempotencyKeyReusedError):
+        issue(estate.new_request(), actor=OFFICER)
+    with pytest.raises(KeySeenBeforeError):  # the key belongs to who used it
+        issue(request, actor="ra02.dev.kepil.test")
+    assert estate.rows("select count(*) from certificate") == [(1,)]
+
+
+def test_the_operators_override_the_subject_and_days(estate: Estate) -> None:
+    subject = DistinguishedName(country="KZ", organization="Ұлттық орталық", common_name="OCSP")
+    issued = estate.authority.issue(estate.new_request(), "ocsp", "nca-rsa", "operator", subject=subject, days=30)
+    certificate = x509.Certificate.load(issued.der)
+    assert certificate.subject.native["common_name"] == "OCSP"
+    assert certificate.not_valid_after - certificate.not_valid_before <= timedelta(days=30)
+
+
+def test_unknown_names_are_refused(estate: Estate) -> None:
+    with pytest.raises(UnknownAuthorityError, match="there are nca-rsa"):
+        estate.authority.issue(estate.new_request(), PERSON, "nca-gost", OFFICER)
+    with pytest.raises(UnknownProfileError, match="natural-person"):
+        estate.authority.issue(estate.new_request(), "alien", "nca-rsa", OFFICER)
+    with pytest.raises(RequestError):
+        estate.authority.issue(b"\x30\x03\x02\x01", PERSON, "nca-rsa", OFFICER)
+
+
+@pytest.mark.parametrize("profile", ["root", "issuing", "ocsp", "tsp"])
+def test_officers_issue_for_subscribers_only(estate: Estate, profile: str) -> None:
+    """Threat: an officer's stolen credential gets a CA or a responder's certificate."""
+    with pytest.raises(ProfileNotForSubscribersError):
+        estate.authority.subscriber_profile(profile)
+    estate.authority.subscriber_profile(PERSON)
+
+
+def test_a_signer_that_fails_leaves_nothing(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = estate.new_request()
+
+    def fail(_signer: Signer, _message: bytes) -> bytes:
+        raise SignerError("the HSM is away")
+
+    with monkeypatch.context() as patch, pytest.raises(SignerError):
+        patch.setattr(Signer, "sign", fail)
+        estate.authority.issue(request, PERSON, "nca-rsa", OFFICER)
+    for table in ("certificate", "status", "journal"):
+        assert estate.rows(f"select count(*) from {table}") == [(0,)]  # noqa: S608
+    estate.authority.issue(request, PERSON, "nca-rsa", OFFICER)
+
+
+def test_a_wrong_signature_is_never_recorded(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threat: a faulty module signs rubbish, or with another key."""
+    request, sign = estate.new_request(), Signer.sign
+    monkeypatch.setattr(Signer, "sign", lambda self, message: sign(self, message + b"!"))
+    with pytest.raises(SelfCheckError, match="nothing was issued"):
+        estate.authority.issue(request, PERSON, "nca-rsa", OFFICER)
+    with pytest.raises(SelfCheckError):
+        estate.authority.make_crl("nca-rsa", "full", "a timer")
+    for table in ("certificate", "status", "crl", "journal"):
+        assert estate.rows(f"select count(*) from {table}") == [(0,)]  # noqa: S608
+
+
+@pytest.mark.clause("CP-4.9")
+def test_revoking_is_for_good(estate: Estate) -> None:
+    serial = estate.issue()
+    first = estate.authority.revoke(serial, "superseded", "nca-rsa", OFFICER)
+    assert first.revoked_at is not None
+    assert estate.authority.revoke(serial, "superseded", "nca-rsa", OFFICER) == first
+    with pytest.raises(AlreadyRevokedError, match="never changed"):
+        estate.authority.revoke(serial, "keyCompromise", "nca-rsa", OFFICER)
+    assert estate.rows("select count(*) from journal where act = 'certificate.revoke'") == [(1,)]
+
+
+def test_what_cannot_be_revoked(estate: Estate) -> None:
+    serial = estate.issue()
+    with pytest.raises(UnknownCertificateError, match="was not issued here"):
+        estate.authority.revoke(serial + 1, "superseded", "nca-rsa", OFFICER)
+    with pytest.raises(UnknownAuthorityError):
+        estate.authority.revoke(serial, "superseded", "nca-gost", OFFICER)
+    for reason in ("certificateHold", "removeFromCRL", "boredom"):
+        with pytest.raises(UnknownReasonError, match="keyCompromise"):
+            estate.authority.revoke(serial, reason, "nca-rsa", OFFICER)
+    assert estate.rows("select revoked_at from status") == [(None,)]
+
+
+def test_revoking_needs_no_key(ca_settings: CaSettings, estate: Estate) -> None:
+    """A compromised certificate must be revocable while the HSM is away."""
+    serial = estate.issue()
+    gone = ca_settings.authorities[0].model_copy(update={"key": "/nowhere.pem"})
+    settings = ca_settings.model_copy(update={"authorities": [gone]})
+    without_key = CertificateAuthority(settings, partial(psycopg.connect, ca_settings.database))
+    without_key.revoke(serial, "keyCompromise", "nca-rsa", OFFICER)
+    without_key.publications()
+    with pytest.raises(SignerError):
+        without_key.issue(estate.new_request(), PERSON, "nca-rsa", OFFICER)
+
+
+def tbs(der: bytes) -> crl.TbsCertList:
+    return crl.CertificateList.load(der)["tbs_cert_list"]
+
+
+def listed(der: bytes) -> dict[int, str | None]:
+    return {
+        entry["user_certificate"].native: entry.crl_reason_value.native if entry.crl_reason_value else None
+        for entry in tbs(der)["revoked_certificates"]
+    }
+
+
+@pytest.mark.clause("CP-2.3")
+def test_a_complete_crl_is_valid_for_25_hours(estate: Estate) -> None:
+    made = tbs(estate.authority.make_crl("nca-rsa", "full", "a timer").der)
+    assert made["next_update"].native - made["this_update"].native == timedelta(hours=25)
+    assert abs(made["this_update"].native - datetime.now(UTC)) < timedelta(seconds=10)
+
+
+@pytest.mark.clause("CP-1.3.1")
+def test_complete_crl_and_delta_follow_each_other(estate: Estate) -> None:
+    early, late, last = estate.issue(), estate.issue(), estate.issue()
+    estate.authority.revoke(early, "keyCompromise", "nca-rsa", OFFICER)
+    first = estate.authority.make_crl("nca-rsa", "full", "a timer")
+    empty = estate.authority.make_crl("nca-rsa", "delta", "a timer")
+    estate.authority.revoke(late, "unspecified", "nca-rsa", OFFICER)
+    delta = estate.authority.make_crl("nca-rsa", "delta", "a timer")
+    second = estate.authority.make_crl("nca-rsa", "full", "a timer")
+    estate.authority.revoke(last, "superseded", "nca-rsa", OFFICER)
+    last_delta = estate.authority.make_crl("nca-rsa", "delta", "a timer")
+
+    made = (first, empty, delta, second, last_delta)
+    assert [each.number for each in made] == [1, 2, 3, 4, 5]
+    assert [each.base_number for each in made] == [None, 1, 1, None, 4]
+    assert len({tbs(each.der)["this_update"].native for each in made}) == len(made)
+    assert listed(first.der) == {early: "key_compromise"}
+    assert listed(empty.der) == {}
+    assert listed(delta.der) == {late: None}
+    assert listed(second.der) == {early: "key_compromise", late: None}
+    assert listed(last_delta.der) == {last: "superseded"}
+    assert estate.authority.publications() == {
+        "nca-rsa.crt": estate.authority.issuer("nca-rsa").certificate.dump(),
+        "nca-rsa.crl": second.der,
+        "nca-rsa-delta.crl": last_delta.der,
+    }
+
+
+def test_openssl_accepts_them_and_refuses_the_revoked(estate: Estate, tmp_path: Path) -> None:
+    good, revoked = (estate.authority.issue(estate.new_request(), PERSON, "nca-rsa", OFFICER) for _ in range(2))
+    complete = estate.authority.make_crl("nca-rsa", "full", "a timer")
+    estate.authority.revoke(int.from_bytes(revoked.serial, "big"), "keyCompromise", "nca-rsa", OFFICER)
+    delta = estate.authority.make_crl("nca-rsa", "delta", "a timer")
+    files = {
+        "ca.pem": pem.armor("CERTIFICATE", estate.authority.issuer("nca-rsa").certificate.dump()),
+        "crls.pem": b"".join(pem.armor("X509 CRL", each.der) for each in (complete, delta)),
+        "good.pem": pem.armor("CERTIFICATE", good.der),
+        "revoked.pem": pem.armor("CERTIFICATE", revoked.der),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+
+    def verify(name: str) -> subprocess.CompletedProcess[str]:
+        options = ["-partial_chain", "-trusted", "ca.pem", "-CRLfile", "crls.pem", "-crl_check", "-use_deltas"]
+        return subprocess.run(
+            ["openssl", "verify", *options, "-extended_crl", name],
+            cwd=tmp_path, text=True, capture_output=True, check=False,
+        )  # fmt: skip
+
+    assert verify("good.pem").returncode == 0, verify("good.pem").stderr
+    assert "certificate revoked" in verify("revoked.pem").stderr
+
+
+def test_a_delta_needs_a_complete_crl(estate: Estate) -> None:
+    with pytest.raises(CrlError, match="--kind full"):
+        estate.authority.make_crl("nca-rsa", "delta", "a timer")
+
+
+def test_crls_made_at_once_have_numbers_without_gaps_or_twins(estate: Estate) -> None:
+    threads = [
+        threading.Thread(target=estate.authority.make_crl, args=("nca-rsa", "full", "a timer")) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert estate.rows("select number from crl order by number") == [(1,), (2,), (3,)]
+
+
+def test_a_clock_set_back_is_refused(estate: Estate) -> None:
+    """Threat: a CRL that seems older than the one before it, so that relying parties keep the old one."""
+    with psycopg.connect(estate.database) as connection:
+        connection.execute(
+            "insert into crl values ('nca-rsa', 1, null, now() + interval '1 hour', now() + interval '1 day', '')"
+        )
+    with pytest.raises(CrlError, match="set the clock"):
+        estate.authority.make_crl("nca-rsa", "full", "a timer")
+
+
+@pytest.mark.parametrize("text", ["", "xyz", "-1", "0x10", "1" * 41, "١٢"])
+def test_what_is_no_serial_number(text: str) -> None:
+    with pytest.raises(UnknownCertificateError, match="no serial number"):
+        parse_serial(text)
+
+
+def test_the_settings_follow_the_inventory(ca_settings: CaSettings, common_data: Path) -> None:
+    interval = yaml.safe_load((common_data / "hierarchies.yml").read_text("utf-8"))["pki_crl"]
+    assert ca_settings.crl.full.valid_hours == interval["full"]["valid_hours"] == 25
