@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 HERE = "/root/journey"
-INTERNAL_TLS = "--cacert /etc/ssl/kepil/internal-ca.crt --cert /etc/ssl/kepil/internal.crt --key /etc/ssl/private/kepil-internal.key"
+INTERNAL_TLS = (
+    "--cacert /etc/ssl/kepil/internal-ca.crt"
+    " --cert /etc/ssl/kepil/internal.crt --key /etc/ssl/private/kepil-internal.key"
+)
 
 
 @pytest.fixture(scope="session")

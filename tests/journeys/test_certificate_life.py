@@ -17,7 +17,7 @@ import pytest
 
 from tests.journeys.conftest import HERE
 
-IIN = "IIN900101350007"
+IIN = "IIN900101350003"
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,8 @@ def test_ocsp_says_good_to_a_get(client: Any, domain: str, issued: dict[str, str
     assert "content-type: application/ocsp-response" in headers
     assert ("max-age=" in headers) is (nonce == "-no_nonce")
     answer = client(
-        f"cd {HERE} && openssl ocsp -respin get.answer -reqin get.der -issuer nca-rsa.pem -cert leaf.pem -CAfile chain.pem"
+        f"cd {HERE} && openssl ocsp -respin get.answer -reqin get.der -issuer nca-rsa.pem -cert leaf.pem"
+        " -CAfile chain.pem"
     )
     assert "Response verify OK" in answer
     assert "leaf.pem: good" in answer
@@ -118,7 +119,8 @@ def test_a_document_is_signed_and_stamped(client: Any, domain: str, issued: dict
         f' -H "Content-Type: application/timestamp-query" --data-binary @query.tsq -o token.tsr http://tsp.{domain}/'
     )
     assert "Verification: OK" in client(
-        f"cd {HERE} && openssl ts -verify -queryfile query.tsq -in token.tsr -CAfile krnca-rsa.pem -untrusted nca-rsa.pem"
+        f"cd {HERE} && openssl ts -verify -queryfile query.tsq -in token.tsr"
+        " -CAfile krnca-rsa.pem -untrusted nca-rsa.pem"
     )
 
 
@@ -126,7 +128,7 @@ def test_a_document_is_signed_and_stamped(client: Any, domain: str, issued: dict
 def test_revocation_reaches_ocsp_and_crls(
     client: Any, officer: Any, on: Callable[[str], Any], domain: str, issued: dict[str, str]
 ) -> None:
-    """Revoked, the certificate is refused by OCSP with its reason, by the delta CRL at once and by the next full CRL."""
+    """Once revoked: refused by OCSP with the reason, by the delta CRL, and by the next full CRL."""
     fetch = f"cd {HERE} && curl -sSf -o %s http://pki.{domain}/%s"
     client(fetch % ("before.crl", "nca-rsa.crl"))
     client(fetch % ("root.crl", "krnca-rsa.crl"))
@@ -216,7 +218,10 @@ def test_an_unknown_serial_is_never_good(client: Any, domain: str) -> None:
 @pytest.mark.clause("CP-7.2")
 def test_malformed_requests_get_the_error_that_the_rfc_names(client: Any, domain: str, issued: dict[str, str]) -> None:
     """RFC 6960 section 4.2.1 malformedRequest; RFC 3161 section 2.4.2 badDataFormat; and the services go on."""
-    post = f'cd {HERE} && head -c 100 /dev/urandom > noise && curl -sSf -H "Content-Type: application/%s" --data-binary @noise -o refusal http://%s.{domain}/'
+    post = (
+        f"cd {HERE} && head -c 100 /dev/urandom > noise"
+        f' && curl -sSf -H "Content-Type: application/%s" --data-binary @noise -o refusal http://%s.{domain}/'
+    )
     client(post % ("ocsp-request", "ocsp"))
     assert "malformedrequest" in client(f"cd {HERE} && openssl ocsp -respin refusal 2>&1", fails=True)
     client(post % ("timestamp-query", "tsp"))

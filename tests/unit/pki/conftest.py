@@ -70,3 +70,41 @@ def database(create_database: Callable[[], str]) -> str:
     conninfo = create_database()
     migrations.migrate(conninfo, migrations.shipped("authority"))
     return conninfo
+
+
+@pytest.fixture
+def ca_settings(database: str, tmp_path: Path, key_file: Callable[..., Path], issuing: x509.Certificate) -> CaSettings:
+    """Settings of an issuing CA `nca-rsa` over `database`, with the estate's own profiles and CRL intervals."""
+    certificate = tmp_path / "nca-rsa.crt"
+    certificate.write_bytes(issuing.dump())
+    identity = {name: str(tmp_path / f"client.{name}") for name in ("certificate", "key", "ca")}
+    return CaSettings.model_validate(
+        {
+            "database": database,
+            "authorities": [
+                {
+                    "name": "nca-rsa",
+                    "certificate": str(certificate),
+                    "key": str(key_file("rsa2048", "issuing")),
+                    "urls": {name: getattr(URLS, name) for name in ("issuer", "crl", "delta_crl", "ocsp")},
+                }
+            ],
+            "profiles": yaml.safe_load((COMMON_DATA / "profiles.yml").read_text("utf-8"))["pki_profiles"],
+            "crl": yaml.safe_load((COMMON_DATA / "hierarchies.yml").read_text("utf-8"))["pki_crl"],
+            "publish": {"urls": ["https://repo01.example.test:8443/"], **identity},
+            "officers": ["ra01.example.test"],
+        }
+    )
+
+
+@pytest.fixture
+def new_request(make_request: Callable[..., bytes], person: DistinguishedName, tmp_path: Path) -> Callable[[], bytes]:
+    """Make a natural person's request, with a new key each time."""
+    numbers = count()
+
+    def make() -> bytes:
+        path = tmp_path / f"subscriber-{next(numbers)}.pem"
+        subprocess.run(["openssl", "genpkey", *KEY_OPTIONS["p256"], "-out", path], check=True, capture_output=True)
+        return make_request(Signer.open(str(path)), person)
+
+    return make

@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 import pytest
-import yaml
 from asn1crypto import crl, pem, x509
 
 from kepil.pki.authority import (
@@ -319,8 +318,3 @@ def test_a_clock_set_back_is_refused(estate: Estate) -> None:
 def test_what_is_no_serial_number(text: str) -> None:
     with pytest.raises(UnknownCertificateError, match="no serial number"):
         parse_serial(text)
-
-
-def test_the_settings_follow_the_inventory(ca_settings: CaSettings, common_data: Path) -> None:
-    interval = yaml.safe_load((common_data / "hierarchies.yml").read_text("utf-8"))["pki_crl"]
-    assert ca_settings.crl.full.valid_hours == interval["full"]["valid_hours"] == 25

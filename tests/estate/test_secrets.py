@@ -1,0 +1,49 @@
+"""No secret of a host stands in its journal, its logs, its process list or the world-readable part of its disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kepil.estate.model import Estate
+
+# The patterns are read from the files by grep itself, so that no secret appears on a command line here either.
+SEARCH = """
+for secret in /etc/kepil/credentials/*.pin; do
+  [ -e "$secret" ] || continue
+  [ "$(stat -c %a "$secret")" = 600 ] || echo "$secret: mode $(stat -c %a "$secret")"
+  journalctl --no-pager -o cat | grep -qFf "$secret" && echo "$secret: in the journal"
+  grep -rqsFf "$secret" /var/log && echo "$secret: in /var/log"
+  cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -qFf "$secret" && echo "$secret: in the process list"
+  grep -rlsFf "$secret" /etc /run /tmp /var/tmp /opt --exclude-dir=credentials | sed "s,^,$secret: in ,"
+done
+true
+"""
+
+
+@pytest.mark.clause("CP-5.4")
+def test_activation_data_stays_where_it_belongs(estate: Estate, on: Callable[[str], Any]) -> None:
+    found = {name: on(name)(SEARCH).strip() for name in estate.hosts}
+    assert {name: text for name, text in found.items() if text} == {}
+
+
+@pytest.mark.clause("CP-6.2")
+def test_there_is_something_to_search_for(estate: Estate, on: Callable[[str], Any]) -> None:
+    """The search above is worth nothing where no host holds activation data."""
+    for host in estate.members("ca"):
+        assert on(host.name)("cat /etc/kepil/credentials/*.pin | wc -c").strip() not in ("", "0")
+
+
+@pytest.mark.clause("CP-6.2")
+def test_no_private_ca_key_is_a_file(estate: Estate, on: Callable[[str], Any]) -> None:
+    """Keys of the hierarchies live in tokens; the only key files are the hosts' own TLS keys and the internal CA's."""
+    allowed = {
+        "/etc/ssl/private/kepil-internal.key",
+        "/etc/kepil/internal-ca/ca.key",
+        "/etc/ssl/private/ssl-cert-snakeoil.key",
+    }
+    for name in estate.hosts:
+        found = set(on(name)("grep -rlsE 'BEGIN ([A-Z]+ )?PRIVATE KEY' /etc /srv /var/lib /opt/kepil || true").split())
+        assert {path for path in found if "/dist-packages/" not in path} <= allowed, name
