@@ -30,7 +30,7 @@ def test_the_root_has_no_network_at_all(estate: Estate, on: Callable[[str], Any]
 
 @pytest.mark.clause("CP-6.5")
 def test_our_services_run_confined(estate: Estate, on: Callable[[str], Any]) -> None:
-    """`systemd-analyze security` gives every long-running service of the project 3.0 or better, and none runs as root."""
+    """`systemd-analyze security` gives every running service of the project 3.0 or better, and none runs as root."""
     loose: dict[str, Any] = {}
     seen = 0
     for name in estate.hosts:
