@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster of the tests' own: temporary, on a unix socket, run by an unprivileged user."""
+"""A PostgreSQL cluster of the tests' own, run by an unprivileged user on a unix socket, and an issuing CA over it."""
 
 import itertools
 import os
@@ -10,8 +10,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import yaml
 
 from kepil.pki import migrations
+from kepil.pki.settings import CaSettings
+
+COMMON_DATA = Path(__file__).parents[4] / "inventories/common/group_vars/all"
+PERSON = "/C=KZ/CN=ӘУЕЗОВ МҰХТАР/serialNumber=IIN970908300016"
+P256 = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 
 OWNER = "kepil_ca"
 _count = itertools.count()
@@ -72,39 +78,63 @@ def database(create_database: Callable[[], str]) -> str:
     return conninfo
 
 
+@pytest.fixture(scope="session")
+def issuer_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the key and the certificate of an authority, `nca-rsa.key` and `nca-rsa.crt`."""
+    folder = tmp_path_factory.mktemp("issuer")
+    openssl(
+        *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "nca-rsa.key", "-out", "nca-rsa.crt"),
+        *("-days", "3650", "-utf8", "-subj", "/C=KZ/O=Ұлттық орталық/CN=ҚР ҰКО"),
+        *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+        folder=folder,
+    )
+    return folder
+
+
 @pytest.fixture
-def ca_settings(database: str, tmp_path: Path, key_file: Callable[..., Path], issuing: x509.Certificate) -> CaSettings:
+def ca_settings(database: str, issuer_files: Path) -> CaSettings:
     """Settings of an issuing CA `nca-rsa` over `database`, with the estate's own profiles and CRL intervals."""
-    certificate = tmp_path / "nca-rsa.crt"
-    certificate.write_bytes(issuing.dump())
-    identity = {name: str(tmp_path / f"client.{name}") for name in ("certificate", "key", "ca")}
+    authority = {
+        "name": "nca-rsa",
+        "certificate": f"{issuer_files}/nca-rsa.crt",
+        "key": f"{issuer_files}/nca-rsa.key",
+        "urls": {
+            "issuer": "http://pki.example.test/nca-rsa.crt",
+            "crl": "http://pki.example.test/nca-rsa.crl",
+            "delta_crl": "http://pki.example.test/nca-rsa-delta.crl",
+            "ocsp": "http://ocsp.example.test/",
+        },
+    }
+    publish = {"urls": ["https://repo01.example.test:8443/"], "certificate": "/tls.crt", "key": "/tls.key", "ca": "/ca"}
     return CaSettings.model_validate(
         {
             "database": database,
-            "authorities": [
-                {
-                    "name": "nca-rsa",
-                    "certificate": str(certificate),
-                    "key": str(key_file("rsa2048", "issuing")),
-                    "urls": {name: getattr(URLS, name) for name in ("issuer", "crl", "delta_crl", "ocsp")},
-                }
-            ],
+            "authorities": [authority],
             "profiles": yaml.safe_load((COMMON_DATA / "profiles.yml").read_text("utf-8"))["pki_profiles"],
             "crl": yaml.safe_load((COMMON_DATA / "hierarchies.yml").read_text("utf-8"))["pki_crl"],
-            "publish": {"urls": ["https://repo01.example.test:8443/"], **identity},
+            "publish": publish,
             "officers": ["ra01.example.test"],
         }
     )
 
 
 @pytest.fixture
-def new_request(make_request: Callable[..., bytes], person: DistinguishedName, tmp_path: Path) -> Callable[[], bytes]:
-    """Make a natural person's request, with a new key each time."""
-    numbers = count()
+def new_request(tmp_path: Path) -> Callable[..., bytes]:
+    """Make a DER request with a new key: a natural person's with a valid IIN (CP-3.2), unless told otherwise."""
+    numbers = itertools.count()
 
-    def make() -> bytes:
-        path = tmp_path / f"subscriber-{next(numbers)}.pem"
-        subprocess.run(["openssl", "genpkey", *KEY_OPTIONS["p256"], "-out", path], check=True, capture_output=True)
-        return make_request(Signer.open(str(path)), person)
+    def make(subject: str = PERSON, key: tuple[str, ...] = P256) -> bytes:
+        name = f"subscriber-{next(numbers)}"
+        openssl(
+            *("req", "-new", "-newkey", *key, "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr"),
+            *("-outform", "DER", "-utf8", "-subj", subject),
+            folder=tmp_path,
+        )
+        return (tmp_path / f"{name}.csr").read_bytes()
 
     return make
+
+
+def openssl(*words: str, folder: Path) -> None:
+    """Run the tool in a folder."""
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
