@@ -40,7 +40,7 @@ def test_a_request_that_never_ends_is_cut_off(host: Any) -> None:
     """Threat: slow clients hold all connections (slowloris)."""
     waited = host.run("timeout 20 python3 -c %s", SLOW_CLIENT)
     assert waited.rc == 0, waited.stderr
-    assert float(waited.stdout) < 15  # noqa: PLR2004
+    assert float(waited.stdout) < 15
 
 
 def test_a_site_that_nginx_refuses_is_not_installed(host: Any) -> None:
