@@ -176,6 +176,10 @@ class Store:
         """Record a CRL as issued."""
         self._insert("crl", crl)
 
+    def lock_publication(self) -> None:
+        """Let nobody else publish until the connection closes, lest a slow publisher put an old CRL over a new one."""
+        self._connection.execute("select pg_advisory_lock(%s)", [_lock_number("publication", b"")])
+
     # Journal
 
     def journal(self, actor: str, act: str, **thing: str | int | None) -> None:
@@ -211,5 +215,9 @@ class Store:
 
     def _lock(self, purpose: str, name: bytes, *, shared: bool) -> None:
         """Take a lock that ends with the transaction. A chance collision of two names costs a wait, nothing else."""
-        number = int.from_bytes(hashlib.sha256(purpose.encode() + b"\0" + name).digest()[:8], "big", signed=True)
-        self._connection.execute(f"select pg_advisory_xact_lock{'_shared' if shared else ''}(%s)", [number])
+        function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+        self._connection.execute(f"select {function}(%s)", [_lock_number(purpose, name)])
+
+
+def _lock_number(purpose: str, name: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(purpose.encode() + b"\0" + name).digest()[:8], "big", signed=True)
