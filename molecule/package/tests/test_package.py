@@ -22,7 +22,7 @@ def test_the_command_line_explains_itself(host: Any) -> None:
 
 @pytest.mark.parametrize("module", ["asn1crypto", "pydantic", "psycopg", "starlette", "uvicorn"])
 def test_libraries_are_debians(host: Any, module: str) -> None:
-    """CP-6.6: one vendor and one security team for what runs next to keys."""
+    """Threat: a library that no security team watches runs next to keys."""
     where = host.check_output(f"/opt/kepil/current/bin/python3 -c 'import {module}; print({module}.__file__)'")
     assert where.startswith("/usr/lib/python3/dist-packages/")
 
