@@ -3,13 +3,13 @@
 import hashlib
 import logging
 import re
-import secrets
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Self
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 import psycopg
 from asn1crypto import x509
@@ -18,9 +18,10 @@ from asn1crypto.crl import CertificateList
 from kepil.pki.certificate import build_tbs, sign_certificate
 from kepil.pki.credential import CredentialError, read_certificate
 from kepil.pki.crl import build_crl
-from kepil.pki.profile import DistinguishedName, Profile
+from kepil.pki.name import DistinguishedName
+from kepil.pki.profile import Profile
 from kepil.pki.request import check, read_request
-from kepil.pki.settings import AuthoritySettings, CaSettings, CrlSettings, Urls
+from kepil.pki.settings import AuthoritySettings, CaSettings, Urls
 from kepil.pki.signer import Signer, verify
 from kepil.pki.store import IssuedCertificate, IssuedCrl, Status, Store, encode_serial
 
@@ -112,27 +113,35 @@ class SelfCheckError(AuthorityError):
     code = "self-check-failed"
 
 
-@dataclass(frozen=True)
 class Issuer:
     """One authority: its name, certificate, key, and the pointers in what it issues."""
 
-    settings: AuthoritySettings
-    certificate: x509.Certificate
-    signer: Signer
+    def __init__(self, settings: AuthoritySettings) -> None:
+        """Read the certificate. Raises CredentialError."""
+        self.settings = settings
+        self.certificate = read_certificate(settings.certificate)
+        self._lock = threading.Lock()
+        self._signer: Signer | None = None
 
-    @classmethod
-    def open(cls, settings: AuthoritySettings) -> Self:
-        """Open the key and hold it against the certificate. Raises CredentialError, SettingsError, SignerError."""
-        certificate = read_certificate(settings.certificate)
-        signer = Signer.open(
-            settings.key, config=settings.openssl_config, activation=settings.activation_file, digest=settings.digest
-        )
-        if signer.public_key_info != certificate.public_key.dump():
-            raise CredentialError(
-                f"{settings.certificate} does not certify key {settings.key}: "
-                "restore the certificate from the issuing ceremony's record"
-            )
-        return cls(settings, certificate, signer)
+    @property
+    def signer(self) -> Signer:
+        """The key, opened at first use: revoking and publishing must work while the HSM is away.
+
+        Raises CredentialError when the certificate is another key's, SettingsError, SignerError.
+        """
+        with self._lock:
+            if self._signer is None:
+                key = self.settings
+                signer = Signer.open(
+                    key.key, config=key.openssl_config, activation=key.activation_file, digest=key.digest
+                )
+                if signer.public_key_info != self.certificate.public_key.dump():
+                    raise CredentialError(
+                        f"{key.certificate} does not certify key {key.key}: "
+                        "restore the certificate from the issuing ceremony's record"
+                    )
+                self._signer = signer
+            return self._signer
 
     @property
     def name(self) -> str:
@@ -157,16 +166,12 @@ class Issuer:
 class CertificateAuthority:
     """The authorities of one CA host over one database. Safe to share between threads; every call blocks."""
 
-    def __init__(self, issuers: list[Issuer], profiles: dict[str, Profile], crl: CrlSettings, connect: Connect) -> None:
-        self._issuers = {issuer.name: issuer for issuer in issuers}
-        self._profiles = profiles
-        self._crl = crl
+    def __init__(self, settings: CaSettings, connect: Connect) -> None:
+        """Read the authorities' certificates; their keys are opened at first use. Raises CredentialError."""
+        self._issuers = {each.name: Issuer(each) for each in settings.authorities}
+        self._profiles = settings.profiles
+        self._crl = settings.crl
         self._connect = connect
-
-    @classmethod
-    def open(cls, settings: CaSettings, connect: Connect) -> Self:
-        """Open every authority's key. Raises CredentialError, SettingsError, SignerError."""
-        return cls([Issuer.open(each) for each in settings.authorities], settings.profiles, settings.crl, connect)
 
     @property
     def names(self) -> list[str]:
@@ -285,9 +290,9 @@ class CertificateAuthority:
         """Make and record a complete CRL, valid 25 hours (CP-2.3), or a delta to the last complete one.
 
         Both kinds take their numbers from one sequence without gaps (RFC 5280 section 5.2.3). The RFC gives a delta and
-        a complete CRL of the same instant the same number; here no two CRLs of an issuer ever share an instant, to the
-        second, so each has a number of its own, and a delta's number is always above its base's, as section 5.2.4 wants
-        of a delta that is applied to it. Make a delta after each complete CRL, else the published delta is an older one.
+        a complete CRL of one instant the same number. Here no two CRLs of an issuer share an instant (to the second), so
+        each has a number of its own, and a delta's number is above its base's, as section 5.2.4 wants of a delta that
+        is applied to it. Make a delta after each complete CRL, else the published delta is older than the CRL.
 
         Raises AuthorityError, SignerError, psycopg.Error.
         """

@@ -1,4 +1,4 @@
-"""The clock of the time-stamping service, and what vouches for it (RFC 3161 section 2.1; ETSI EN 319 421 section 7.7.2)."""
+"""The clock of the time-stamping service, and what vouches for it (RFC 3161 section 2.1, EN 319 421 section 7.7)."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ class Clock(Protocol):
 
 
 def parse_tracking(line: str) -> float:
-    """The maximum error in seconds that `chronyc -c tracking` states: offset, dispersion and half the delay to the root.
+    """The maximum error in seconds by `chronyc -c tracking`: offset, dispersion and half the delay to the root.
 
     Raises ClockError when the clock is not synchronised or the line is not understood.
     """

@@ -12,15 +12,19 @@ from typing import Any
 from asn1crypto import algos, core, crl, ocsp, x509
 
 from kepil.pki.credential import Credential
+from kepil.pki.digest import DigestIdentifier
 from kepil.pki.status import CertificateStatus
 
-CERT_ID_DIGESTS = ("sha1", "sha256", "sha384", "sha512")
+CERT_ID_DIGESTS = {name: algos.DigestAlgorithmId(name).dotted for name in ("sha1", "sha256", "sha384", "sha512")}
 """Hash algorithms by which a requester may name the issuer. SHA-1 only names here; no signature rests on it."""
 
 NONCE_LENGTHS = range(1, 129)
 """RFC 9654 section 2.1, in octets."""
 
 _UNSPECIFIED = 0
+
+IssuerId = tuple[str, bytes, bytes]
+"""Hash algorithm (dotted), hash of the issuer's name, hash of its key."""
 
 
 class OcspError(Exception):
@@ -51,24 +55,21 @@ class TryLaterError(OcspError):
 class CertificateId:
     """The certificate asked about (RFC 6960 section 4.1.1): its serial, and its issuer by hashes of name and key."""
 
-    digest: str
+    digest: DigestIdentifier
     name_hash: bytes
     key_hash: bytes
     serial: int
-    null_parameters: bool
-    """Whether the requester wrote NULL after the hash algorithm: simple clients compare the echo to the byte."""
 
     @property
-    def issuer(self) -> tuple[str, bytes, bytes]:
+    def issuer(self) -> IssuerId:
         """What identifies the issuer."""
-        return self.digest, self.name_hash, self.key_hash
+        return self.digest.oid, self.name_hash, self.key_hash
 
     def encode(self) -> ocsp.CertId:
         """The structure as the response repeats it."""
-        algorithm = {"algorithm": self.digest, "parameters": core.Null() if self.null_parameters else core.Void()}
         return ocsp.CertId(
             {
-                "hash_algorithm": algos.DigestAlgorithm(algorithm),
+                "hash_algorithm": self.digest.encode(),
                 "issuer_name_hash": self.name_hash,
                 "issuer_key_hash": self.key_hash,
                 "serial_number": self.serial,
@@ -87,15 +88,10 @@ class OcspRequest:
 def read_request(encoded: bytes) -> OcspRequest:
     """Decode an OCSPRequest. A requester's signature is not needed and not looked at. Raises MalformedRequestError."""
     try:
-        return _read(ocsp.OCSPRequest.load(encoded, strict=True))
-    except MalformedRequestError:
-        raise
+        request = ocsp.OCSPRequest.load(encoded, strict=True)
+        request.native  # noqa: B018 - asn1crypto decodes lazily: what is broken anywhere shall be found here
     except Exception as error:  # asn1crypto raises many types on hostile bytes; they all mean the same
         raise MalformedRequestError(f"not an OCSPRequest: {error}") from error
-
-
-def _read(request: ocsp.OCSPRequest) -> OcspRequest:
-    request.native  # noqa: B018 - asn1crypto decodes lazily: what is broken anywhere shall be found here
     body = request["tbs_request"]
     if body["version"].native != "v1":
         raise MalformedRequestError(f"version {body['version'].native}, only v1 exists")
@@ -115,15 +111,12 @@ def _read(request: ocsp.OCSPRequest) -> OcspRequest:
 
 
 def _read_certificate_id(encoded: ocsp.CertId) -> CertificateId:
-    parameters = encoded["hash_algorithm"]["parameters"]
-    if not isinstance(parameters, core.Null | core.Void | core.NoValue):
-        raise MalformedRequestError("the hash algorithm has parameters")
+    try:
+        digest = DigestIdentifier.read(encoded["hash_algorithm"])
+    except ValueError as error:
+        raise MalformedRequestError(str(error)) from error
     return CertificateId(
-        encoded["hash_algorithm"]["algorithm"].native,
-        encoded["issuer_name_hash"].native,
-        encoded["issuer_key_hash"].native,
-        encoded["serial_number"].native,
-        null_parameters=isinstance(parameters, core.Null),
+        digest, encoded["issuer_name_hash"].native, encoded["issuer_key_hash"].native, encoded["serial_number"].native
     )
 
 
@@ -160,8 +153,8 @@ class Responder:
         self._id = ocsp.ResponderId(name="by_key", value=hashlib.sha1(_key(self.certificate)).digest())  # noqa: S324 - RFC 6960 4.2.1 names by SHA-1
         self._algorithm = algos.SignedDigestAlgorithm.load(self._signer.signature_algorithm)
         self.issuer_ids = frozenset(
-            (name, hashlib.new(name, issuer.subject.dump()).digest(), hashlib.new(name, _key(issuer)).digest())
-            for name in CERT_ID_DIGESTS
+            (oid, hashlib.new(name, issuer.subject.dump()).digest(), hashlib.new(name, _key(issuer)).digest())
+            for name, oid in CERT_ID_DIGESTS.items()
         )
 
     def respond(
@@ -204,7 +197,7 @@ class Responder:
         return SignedResponse(response.dump(), this_update, next_update)
 
 
-def find_responder(responders: Mapping[tuple[str, bytes, bytes], Responder], request: OcspRequest) -> Responder:
+def find_responder(responders: Mapping[IssuerId, Responder], request: OcspRequest) -> Responder:
     """The one responder that may speak for all certificates of the request. Raises UnauthorizedError.
 
     `responders` maps each of `Responder.issuer_ids` to its responder. A response has one signature, and a delegated

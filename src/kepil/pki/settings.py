@@ -4,10 +4,22 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 ENVIRONMENT_VARIABLE = "KEPIL_SETTINGS"
+from kepil.pki.profile import Profile
+
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
+SECOND_MS = 1000
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 ObjectIdentifier = Annotated[str, StringConstraints(pattern=r"^[0-2](\.(0|[1-9][0-9]*))+$")]
@@ -113,7 +125,7 @@ class CaSettings(Settings):
 
     database: str = Field(description="libpq connection string of the primary")
     authorities: list[AuthoritySettings] = Field(min_length=1)
-    profiles: dict[str, dict[str, Any]]
+    profiles: dict[str, Profile]
     crl: CrlSettings
     publish: PublishSettings
     officers: list[str] = Field(description="names in the TLS certificates of those who may issue and revoke")
@@ -157,3 +169,11 @@ class TspSettings(Settings):
     accuracy_ms: PositiveInt = 1000
     milliseconds: bool = Field(default=True, description="state milliseconds in genTime")
     clock: ClockSettings = ClockSettings()
+
+    @model_validator(mode="after")
+    def _resolution_within_accuracy(self) -> Self:
+        if not self.milliseconds and self.accuracy_ms <= SECOND_MS:
+            raise ValueError(
+                "whole seconds cannot keep an accuracy of 1 s: set milliseconds, or accuracy_ms above 1000"
+            )
+        return self

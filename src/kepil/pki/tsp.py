@@ -11,6 +11,7 @@ from asn1crypto import algos, cms, core, tsp, x509
 
 from kepil.pki.clock import Clock, ClockError
 from kepil.pki.credential import Credential, CredentialError
+from kepil.pki.digest import DigestIdentifier
 
 IMPRINT_LENGTHS = {
     "2.16.840.1.101.3.4.2.1": 32,  # SHA-256
@@ -28,7 +29,7 @@ _DIGEST_WITH_PURE_SIGNATURES = "sha512"  # RFC 8419 section 3.1 (Ed25519), RFC 9
 
 
 class RejectionError(Exception):
-    """The request gets no token. `failure` is a PKIFailureInfo in asn1crypto's words; the message goes to the requester."""
+    """No token. `failure` is a PKIFailureInfo in asn1crypto's words; the message goes to the requester."""
 
     failure = "system_failure"
 
@@ -73,9 +74,7 @@ class UnacceptedExtensionError(RejectionError):
 class StampRequest:
     """What a requester wants stamped, and how."""
 
-    algorithm: str
-    """Dotted object identifier."""
-    null_parameters: bool
+    digest: DigestIdentifier
     imprint: bytes
     policy: str | None
     nonce: int | None
@@ -87,28 +86,23 @@ def read_request(encoded: bytes) -> StampRequest:
     try:
         request = tsp.TimeStampReq.load(encoded, strict=True)
         request.native  # noqa: B018 - asn1crypto decodes lazily: what is broken anywhere shall be found here
-        return _read(request)
-    except RejectionError:
-        raise
     except Exception as error:  # asn1crypto raises many types on hostile bytes; they all mean the same
         raise BadDataFormatError("this is not a TimeStampReq") from error
-
-
-def _read(request: tsp.TimeStampReq) -> StampRequest:
     if request["version"].native != "v1":
         raise BadRequestError("only version 1 exists")
     imprint = request["message_imprint"]
-    algorithm, parameters = imprint["hash_algorithm"]["algorithm"].dotted, imprint["hash_algorithm"]["parameters"]
-    length = IMPRINT_LENGTHS.get(algorithm)
-    if length is None or not isinstance(parameters, core.Null | core.Void | core.NoValue):
-        raise BadAlgorithmError("hash algorithm not accepted; use SHA-2, SHA-3 or Streebog of 256 bits or more")
+    try:
+        digest = DigestIdentifier.read(imprint["hash_algorithm"])
+        length = IMPRINT_LENGTHS[digest.oid]
+    except (ValueError, KeyError) as error:
+        reason = "hash algorithm not accepted; use SHA-2, SHA-3 or Streebog of 256 bits or more"
+        raise BadAlgorithmError(reason) from error
     if len(imprint["hashed_message"].native) != length:
         raise BadDataFormatError(f"the imprint must have {length} octets under its algorithm")
     if len(request["extensions"]):
         raise UnacceptedExtensionError("no extension is recognised here")
     return StampRequest(
-        algorithm,
-        isinstance(parameters, core.Null),
+        digest,
         imprint["hashed_message"].native,
         request["req_policy"].dotted if request["req_policy"].native else None,
         request["nonce"].native,
@@ -171,17 +165,10 @@ class StampingUnit:
         return bytes(tsp.TimeStampResp({"status": {"status": "granted"}, "time_stamp_token": token}).dump())
 
     def _statement(self, request: StampRequest, at: datetime) -> bytes:
-        algorithm = {
-            "algorithm": request.algorithm,
-            "parameters": core.Null() if request.null_parameters else core.Void(),
-        }
         statement: dict[str, Any] = {
             "version": "v1",
             "policy": self.policy,
-            "message_imprint": {
-                "hash_algorithm": algos.DigestAlgorithm(algorithm),
-                "hashed_message": request.imprint,
-            },
+            "message_imprint": {"hash_algorithm": request.digest.encode(), "hashed_message": request.imprint},
             "serial_number": new_serial(at),
             "gen_time": at,
             "accuracy": _encode_accuracy(self._accuracy),

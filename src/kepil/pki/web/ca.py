@@ -20,11 +20,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kepil.pki.authority import AuthorityError, CertificateAuthority, parse_serial
+from kepil.pki.credential import CredentialError
 from kepil.pki.request import RequestError
-from kepil.pki.settings import CaSettings
+from kepil.pki.settings import CaSettings, SettingsError
 from kepil.pki.signer import SignerError
 from kepil.pki.signing import SigningThreads
 from kepil.pki.store import SESSION_OPTIONS, IssuedCertificate
+from kepil.pki.web.body import BodyTooLargeError, read_body
+from kepil.pki.web.log import configure_logging
 
 LARGEST_BODY = 16 * 1024
 """Octets; a PKCS #10 request with an RSA-8192 or ML-DSA-87 key is smaller."""
@@ -56,7 +59,7 @@ STATUS = {
 log = logging.getLogger(__name__)
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """A request that does not get as far as the authority."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -83,13 +86,22 @@ class Api:
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        """Keep the database pool open. It does not wait for the database: without one the service answers 503."""
+        """Hold the database pool open. It does not wait for the database: without one the service answers 503."""
         self._pool.open()
+        await self._open_keys()
         try:
             yield
         finally:
             self._threads.close()
             self._pool.close()
+
+    async def _open_keys(self) -> None:
+        """Open the keys before the first request needs them. One that does not open must not stop revocations."""
+        for name in self._authority.names:
+            try:
+                await self._threads.run(lambda issuer: issuer.signer, self._authority.issuer(name))
+            except (SignerError, CredentialError, SettingsError) as error:
+                log.error("authority=%s cannot issue: %s", name, error)
 
     async def issue(self, request: Request) -> Response:
         """`POST /v1/certificates?authority=…&profile=…` with a PKCS #10 request, DER or PEM."""
@@ -121,7 +133,7 @@ class Api:
             asked = Revocation.model_validate_json(await _body(request))
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors())
-            raise Refusal("bad-request", f'{faults}; send {{"reason": "keyCompromise"}} or the like') from error
+            raise RefusedError("bad-request", f'{faults}; send {{"reason": "keyCompromise"}} or the like') from error
         status = await self._threads.run(self._authority.revoke, serial, asked.reason, authority, officer)
         assert status.revoked_at is not None  # noqa: S101 -- what `revoke` returns
         return JSONResponse(
@@ -147,7 +159,7 @@ class Api:
         names = request.headers.getlist("x-client-name")
         if len(names) != 1 or names[0] not in self._officers:
             log.warning("refused client=%r path=%s", names, request.url.path)
-            raise Refusal("not-an-officer", "your TLS certificate does not name a registration officer's host")
+            raise RefusedError("not-an-officer", "your TLS certificate does not name a registration officer's host")
         return names[0]
 
     def _certificate(self, request: Request, issued: IssuedCertificate, status: HTTPStatus) -> Response:
@@ -161,6 +173,7 @@ class Api:
 
 def create_app() -> Starlette:
     """The application, from the settings file. Raises SettingsError, SignerError, CredentialError."""
+    configure_logging()
     settings = CaSettings.from_environment()
     pool = ConnectionPool(
         settings.database,
@@ -173,12 +186,13 @@ def create_app() -> Starlette:
         name="ca",
         open=False,
     )
-    authority = CertificateAuthority.open(settings, pool.connection)
+    authority = CertificateAuthority(settings, pool.connection)
     return build_app(Api(authority, pool, settings.officers))
 
 
 def build_app(api: Api) -> Starlette:
     """The application around its handlers."""
+    faults = (RefusedError, RequestError, AuthorityError, SignerError, psycopg.Error, Exception)
     return Starlette(
         routes=[
             Route("/v1/certificates", api.issue, methods=["POST"]),
@@ -186,10 +200,7 @@ def build_app(api: Api) -> Starlette:
             Route("/v1/certificates/{serial}/revocation", api.revoke, methods=["POST"]),
             Route("/health", api.health, methods=["GET"]),
         ],
-        exception_handlers={
-            kind: _problem for kind in (Refusal, RequestError, AuthorityError, SignerError, psycopg.Error, Exception)
-        }
-        | {HTTPException: _http_problem},
+        exception_handlers={HTTPException: _http_problem, **dict.fromkeys(faults, _problem)},
         lifespan=api.lifespan,
     )
 
@@ -197,18 +208,15 @@ def build_app(api: Api) -> Starlette:
 def _parameter(request: Request, name: str) -> str:
     values = request.query_params.getlist(name)
     if len(values) != 1:
-        raise Refusal("bad-request", f"give the query parameter {name!r} once")
+        raise RefusedError("bad-request", f"give the query parameter {name!r} once")
     return values[0]
 
 
 async def _body(request: Request) -> bytes:
-    """The body, read no further than LARGEST_BODY."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            raise Refusal("body-too-large", f"a body has at most {LARGEST_BODY} octets")
-    return body
+    try:
+        return await read_body(request, LARGEST_BODY)
+    except BodyTooLargeError as error:
+        raise RefusedError("body-too-large", f"{error}; send less") from error
 
 
 async def _problem(request: Request, error: Exception) -> Response:
