@@ -42,7 +42,7 @@ class CallbackModule(Default):  # type: ignore[misc]
         self._play_started = time.monotonic()
         self._display.display(f"-- {play.get_name().strip()}")
 
-    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool = False) -> None:
         """On a terminal, show the task that runs; elsewhere stay silent."""
         self._last_task_banner = None
         if self._live:
