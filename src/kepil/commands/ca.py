@@ -15,14 +15,16 @@ from typing import Any
 import psycopg
 from asn1crypto import pem
 
+from kepil.errors import KepilError
 from kepil.pki.authority import REASONS, AuthorityError, CertificateAuthority, CrlKind, parse_serial
+from kepil.pki.profile import load_member
 from kepil.pki.publish import publish
 from kepil.pki.settings import CaSettings
 from kepil.pki.signer import SignerError
 from kepil.pki.store import SESSION_OPTIONS, Store
 
 
-class CommandError(Exception):
+class CommandError(KepilError):
     """A command did not do all it should; the message says what it left undone."""
 
 
@@ -79,7 +81,7 @@ def _issue(arguments: argparse.Namespace) -> int:
     request = arguments.request.read_bytes()
     subject, days = None, None
     if arguments.member:
-        member = Member.model_validate_json(arguments.member.read_bytes())
+        member = load_member(json.loads(arguments.member.read_bytes()))
         subject, days = member.subject, member.days
     with _authority(settings) as authority:
         issued = authority.issue(

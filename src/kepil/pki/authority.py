@@ -8,20 +8,21 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import psycopg
 from asn1crypto import x509
 from asn1crypto.crl import CertificateList
 
-from kepil.pki.certificate import build_tbs, sign_certificate
+from kepil.errors import KepilError
+from kepil.pki.certificate import build_tbs, new_serial, sign_certificate
 from kepil.pki.credential import CredentialError, read_certificate
 from kepil.pki.crl import build_crl
 from kepil.pki.name import DistinguishedName
 from kepil.pki.profile import Profile
-from kepil.pki.request import check, read_request
-from kepil.pki.settings import AuthoritySettings, CaSettings, Urls
+from kepil.pki.request import Asked, check, read_request
+from kepil.pki.settings import AuthoritySettings, CaSettings
 from kepil.pki.signer import Signer, verify
 from kepil.pki.store import IssuedCertificate, IssuedCrl, Status, Store, encode_serial
 
@@ -47,7 +48,7 @@ _BACKWARDS_SECONDS = 5
 log = logging.getLogger(__name__)
 
 
-class AuthorityError(Exception):
+class AuthorityError(KepilError):
     """The CA refuses, or cannot do, what was asked; `code` is stable, for programs."""
 
     code = "authority-error"
@@ -148,11 +149,6 @@ class Issuer:
         """The authority's name, for example `nca-rsa`."""
         return self.settings.name
 
-    @property
-    def urls(self) -> Urls:
-        """The pointers in what it issues."""
-        return self.settings.urls
-
     def self_check(self, what: str, message: bytes, signature: bytes) -> None:
         """Raise SelfCheckError unless the signature verifies under the authority's certificate."""
         public_key = self.certificate.public_key.dump()
@@ -161,6 +157,25 @@ class Issuer:
                 f"{self.name}: the signature of {what} does not verify under {self.settings.certificate}; "
                 "nothing was issued; check the HSM and its provider before trying again"
             )
+
+    def certify(self, profile: Profile, asked: Asked, days: int | None) -> x509.Certificate:
+        """A new certificate, verified but not recorded. Raises CertificateError, SelfCheckError, SignerError."""
+        tbs = build_tbs(
+            profile,
+            asked.subject,
+            asked.public_key_info,
+            signature_algorithm=self.signer.signature_algorithm,
+            issuer=self.certificate,
+            serial=new_serial(),
+            not_before=datetime.now(UTC),
+            days=days,
+            urls=self.settings.urls,
+            dns_names=asked.dns_names,
+        )
+        certificate = x509.Certificate.load(sign_certificate(tbs, self.signer))
+        signed = certificate["tbs_certificate"].dump()
+        self.self_check(f"serial {certificate.serial_number:x}", signed, certificate.signature)
+        return certificate
 
 
 class CertificateAuthority:
@@ -214,14 +229,21 @@ class CertificateAuthority:
         for the CA's own OCSP and TSP certificates. A repeated `idempotency_key` of the same actor with the same request
         gives the same certificate again.
 
-        Nothing is recorded unless everything succeeds. Raises RequestError, AuthorityError, SignerError, psycopg.Error.
+        Nothing is recorded unless everything succeeds. Raises RequestError, NameNotAllowedError, AuthorityError,
+        CertificateError when the authority itself ends too soon, SignerError, psycopg.Error.
         """
         issuer, chosen = self.issuer(authority), self.profile(profile)
-        asked = read_request(request)
-        request_sha256 = _sha256(authority.encode(), profile.encode(), asked.dump())
+        parsed = read_request(request)
+        asked = check(parsed, chosen, subject=subject, config=issuer.settings.openssl_config)
+        request_sha256 = _sha256(
+            authority.encode(),
+            profile.encode(),
+            asked.subject.model_dump_json().encode(),
+            f"{days}".encode(),
+            parsed.dump(),
+        )
         idempotency_sha256 = _sha256(actor.encode(), idempotency_key.encode()) if idempotency_key else None
-        public_key = asked["certification_request_info"]["subject_pk_info"]
-        spki_sha256 = _sha256(public_key.dump())
+        spki_sha256 = hashlib.sha256(asked.public_key_info).digest()
         with self._connect() as connection:
             store = Store(connection)
             store.lock_key(spki_sha256)
@@ -231,7 +253,7 @@ class CertificateAuthority:
                 return earlier
             if store.certificate_by_key(spki_sha256):
                 raise KeySeenBeforeError("this key has had a certificate before: make a new key (CP-3.3)")
-            certificate = self._certify(issuer, chosen, asked, subject, days)
+            certificate = issuer.certify(chosen, asked, days)
             row = IssuedCertificate(
                 serial=encode_serial(certificate.serial_number),
                 issuer=issuer.name,
@@ -290,7 +312,7 @@ class CertificateAuthority:
         """Make and record a complete CRL, valid 25 hours (CP-2.3), or a delta to the last complete one.
 
         Both kinds take their numbers from one sequence without gaps (RFC 5280 section 5.2.3). The RFC gives a delta and
-        a complete CRL of one instant the same number. Here no two CRLs of an issuer share an instant (to the second), so
+        a complete CRL of one instant the same number. Here no two CRLs of an issuer share an instant, to the second: so
         each has a number of its own, and a delta's number is above its base's, as section 5.2.4 wants of a delta that
         is applied to it. Make a delta after each complete CRL, else the published delta is older than the CRL.
 
@@ -319,11 +341,10 @@ class CertificateAuthority:
                 number,
                 issued_at,
                 next_update,
-                # RFC 5280 section 5.3.1: an entry without a reason instead of the reason `unspecified`.
-                ((serial, revoked_at, reason or None) for serial, revoked_at, reason in revoked),
+                revoked,
                 base_number,
-                issuer.urls.crl if kind == "full" else issuer.urls.delta_crl,
-                issuer.urls.delta_crl if kind == "full" else None,
+                issuer.settings.urls.crl,
+                issuer.settings.urls.delta_crl if kind == "full" else None,
             )
             signed = CertificateList.load(der)
             issuer.self_check(f"CRL {number}", signed["tbs_cert_list"].dump(), signed["signature"].native)

@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kepil.errors import KepilError
+
 _TIMEOUT_SECONDS = 20
 
 
-class PublishError(Exception):
+class PublishError(KepilError):
     """One or more repository hosts did not take a file; the message names each. What others took stays there."""
 
 

@@ -13,12 +13,14 @@ from typing import Any
 
 import psycopg
 
+from kepil.errors import KepilError
+
 SETS = {"replica": ("replica",), "authority": ("replica", "authority")}
 
 _LOCK = 0x6B6570696C  # "kepil": two migrations of one database wait for each other
 
 
-class MigrationError(Exception):
+class MigrationError(KepilError):
     """The database and the shipped migrations contradict each other."""
 
 

@@ -19,9 +19,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kepil.pki.authority import AuthorityError, CertificateAuthority, parse_serial
+from kepil.errors import KepilError
+from kepil.pki.authority import CertificateAuthority, parse_serial
 from kepil.pki.credential import CredentialError
-from kepil.pki.request import RequestError
 from kepil.pki.settings import CaSettings, SettingsError
 from kepil.pki.signer import SignerError
 from kepil.pki.signing import SigningThreads
@@ -59,7 +59,7 @@ STATUS = {
 log = logging.getLogger(__name__)
 
 
-class RefusedError(Exception):
+class RefusedError(KepilError):
     """A request that does not get as far as the authority."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -192,7 +192,7 @@ def create_app() -> Starlette:
 
 def build_app(api: Api) -> Starlette:
     """The application around its handlers."""
-    faults = (RefusedError, RequestError, AuthorityError, SignerError, psycopg.Error, Exception)
+    faults = (KepilError, SignerError, psycopg.Error, Exception)
     return Starlette(
         routes=[
             Route("/v1/certificates", api.issue, methods=["POST"]),

@@ -16,7 +16,7 @@ from kepil.pki import migrations
 from kepil.pki.settings import CaSettings
 
 COMMON_DATA = Path(__file__).parents[4] / "inventories/common/group_vars/all"
-PERSON = "/C=KZ/CN=ӘУЕЗОВ МҰХТАР/serialNumber=IIN970908300016"
+PERSON = "/C=KZ/CN=ӘУЕЗОВ МҰХТАР/serialNumber=IIN970908300017"
 P256 = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 
 OWNER = "kepil_ca"
