@@ -1,0 +1,67 @@
+"""What the estate published and answers stands up to a linter that is not ours (pkilint)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kepil.estate.model import Estate
+from tests.pkilint import WAIVERS, findings
+
+HERE = "/root/lint"
+
+
+def test_every_waiver_says_why() -> None:
+    assert all(set(entry) == {"code", "reason"} for entry in yaml.safe_load(WAIVERS.read_text(encoding="utf-8")))
+
+
+@pytest.fixture(scope="module")
+def anyone(on: Callable[[str], Any]) -> Any:
+    shell = on("org01")
+    shell(f"rm -rf {HERE} && mkdir -p {HERE}")
+    return shell
+
+
+@pytest.mark.clause("CP-7.1")
+@pytest.mark.parametrize("name", ["krnca-rsa", "nca-rsa"])
+def test_published_certificates(anyone: Any, estate: Estate, tmp_path: Path, name: str) -> None:
+    anyone(f"curl -sSf -o {HERE}/{name}.crt http://pki.{estate.domain}/{name}.crt")
+    path = tmp_path / "certificate.der"
+    path.write_bytes(anyone.get(f"{HERE}/{name}.crt"))
+    assert findings("lint_pkix_cert", str(path)) == {}
+
+
+@pytest.mark.clause("CP-7.1")
+@pytest.mark.parametrize(("group", "name"), [("ocsp", "ocsp-rsa"), ("tsp", "tsp-rsa")])
+def test_certificates_of_the_services(
+    on: Callable[[str], Any], estate: Estate, tmp_path: Path, group: str, name: str
+) -> None:
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(on(estate.members(group)[0].name).get(f"/etc/kepil/pki/{name}.crt"))
+    assert findings("lint_pkix_cert", str(path)) == {}
+
+
+@pytest.mark.clause("CP-2.2")
+@pytest.mark.parametrize("name", ["krnca-rsa.crl", "nca-rsa.crl", "nca-rsa-delta.crl"])
+def test_published_crls(anyone: Any, estate: Estate, tmp_path: Path, name: str) -> None:
+    anyone(f"curl -sSf -o {HERE}/{name} http://pki.{estate.domain}/{name}")
+    path = tmp_path / "list.crl"
+    path.write_bytes(anyone.get(f"{HERE}/{name}"))
+    assert findings("lint_crl", "-t", "CRL", "-p", "PKIX", str(path)) == {}
+
+
+@pytest.mark.clause("CP-7.2")
+@pytest.mark.parametrize("nonce", ["-nonce", "-no_nonce"])
+def test_ocsp_responses(anyone: Any, estate: Estate, tmp_path: Path, nonce: str) -> None:
+    anyone(
+        f"cd {HERE} && curl -sSf http://pki.{estate.domain}/nca-rsa.crt | openssl x509 -inform DER -out nca.pem"
+        f" && openssl ocsp -issuer nca.pem -serial 0x1234567890abcdef {nonce} -noverify"
+        f" -url http://ocsp.{estate.domain}/ -respout response.der"
+    )
+    path = tmp_path / "response.der"
+    path.write_bytes(anyone.get(f"{HERE}/response.der"))
+    assert findings("lint_ocsp_response", str(path)) == {}
