@@ -6,11 +6,12 @@ from typing import Self
 
 from asn1crypto import pem, x509
 
+from kepil.errors import KepilError
 from kepil.pki.settings import KeySettings
 from kepil.pki.signer import Signer
 
 
-class CredentialError(Exception):
+class CredentialError(KepilError):
     """A certificate is missing, unreadable or not fit for its use; the message names the file and the remedy."""
 
 

@@ -5,6 +5,8 @@ from typing import Self
 
 from asn1crypto import algos, core
 
+_NULL = core.Null().dump()
+
 
 class _WithoutParameters(core.Sequence):  # type: ignore[misc]
     _fields = [("algorithm", core.ObjectIdentifier)]  # noqa: RUF012 - asn1crypto's way to declare a structure
@@ -24,10 +26,10 @@ class DigestIdentifier:
     @classmethod
     def read(cls, identifier: algos.DigestAlgorithm) -> Self:
         """Take it from a decoded request. Raises ValueError if it has parameters."""
-        parameters = identifier["parameters"]
-        if not isinstance(parameters, core.Null | core.Void):
+        parameters = identifier["parameters"].dump()
+        if parameters not in (b"", _NULL):
             raise ValueError("the hash algorithm has parameters")
-        return cls(identifier["algorithm"].dotted, isinstance(parameters, core.Null))
+        return cls(identifier["algorithm"].dotted, parameters == _NULL)
 
     def encode(self) -> algos.DigestAlgorithm:
         """The structure as it was read."""

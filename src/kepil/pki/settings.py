@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -15,9 +15,10 @@ from pydantic import (
     model_validator,
 )
 
-ENVIRONMENT_VARIABLE = "KEPIL_SETTINGS"
+from kepil.errors import KepilError
 from kepil.pki.profile import Profile
 
+ENVIRONMENT_VARIABLE = "KEPIL_SETTINGS"
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 SECOND_MS = 1000
 
@@ -25,7 +26,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 ObjectIdentifier = Annotated[str, StringConstraints(pattern=r"^[0-2](\.(0|[1-9][0-9]*))+$")]
 
 
-class SettingsError(Exception):
+class SettingsError(KepilError):
     """A settings file is missing, unreadable or wrong; the message names the file, the keys and the remedy."""
 
 
