@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from asn1crypto import core, keys, x509
 
+from kepil.errors import KepilError
 from kepil.pki.name import DistinguishedName
 from kepil.pki.profile import Profile
 from kepil.pki.signer import Signer
@@ -34,7 +35,7 @@ _EXTENDED_KEY_USAGE: Final = {
 }
 
 
-class CertificateError(Exception):
+class CertificateError(KepilError):
     """A certificate cannot be made as asked; the message says what stands in the way."""
 
 
@@ -160,7 +161,7 @@ def _check_issuer(issuer: x509.Certificate, begin: datetime, end: datetime) -> N
         raise CertificateError(f"issuer {who} is not a CA; give a CA certificate")
     if end > issuer.not_valid_after:
         raise CertificateError(
-            f"the certificate would be valid until {end:%Y-%m-%d %H:%M:%S} UTC and outlive its issuer {who}, which ends "
+            f"the certificate would be valid until {end:%Y-%m-%d %H:%M:%S} UTC and outlive its issuer {who}, until "
             f"{issuer.not_valid_after:%Y-%m-%d %H:%M:%S} UTC; ask for fewer days, or make a new issuer (CP-5.6)"
         )
     if begin < issuer.not_valid_before:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from asn1crypto import core, crl, x509
 
+from kepil.errors import KepilError
 from kepil.pki.certificate import authority_key_identifier, distribution_point, encode_time
 from kepil.pki.signer import Signer
 
@@ -27,7 +28,7 @@ REASONS: Final = {
 """CRLReason (RFC 5280 section 5.3.1), by the RFC's names."""
 
 
-class RevocationListError(Exception):
+class RevocationListError(KepilError):
     """A CRL cannot be made as asked; the message says what is wrong."""
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from asn1crypto import csr, pem, x509
+from asn1crypto import core, csr, pem, x509
 
 from kepil.errors import KepilError
 from kepil.pki.algorithm import UnknownAlgorithmError, by_identifier, key_type
@@ -83,6 +83,7 @@ def check(
     """
     info = request["certification_request_info"]
     public_key_info = bytes(info["subject_pk_info"].dump())
+    check_encoding(public_key_info)
     check_key(public_key_info)
     _check_possession(request, public_key_info, config)
     if subject is None:
@@ -93,6 +94,19 @@ def check(
         if profile.subject is not None:
             profile.subject.check(subject)
     return Asked(subject, public_key_info, _dns_names(info) if "dns" in profile.subject_alt_names else ())
+
+
+def check_encoding(public_key_info: bytes) -> None:
+    """Raise MalformedRequestError unless the key is in its one usual form (BR 7.1.3.1).
+
+    In another form a key seen before would not be recognised (CP-3.3).
+    """
+    public = x509.PublicKeyInfo.load(public_key_info)
+    kind = key_type(public_key_info)
+    if kind == "rsa" and not isinstance(public["algorithm"]["parameters"], core.Null):
+        raise MalformedRequestError("the RSA key's algorithm parameters are not NULL (RFC 3279 section 2.3.1)")
+    if kind == "ec" and public["public_key"].native[:1] != b"\x04":
+        raise MalformedRequestError("the curve point is compressed: send it uncompressed (RFC 5480 section 2.2)")
 
 
 def check_key(public_key_info: bytes) -> None:

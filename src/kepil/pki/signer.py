@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
+from kepil.errors import KepilError
 from kepil.pki import algorithm
 from kepil.pki.openssl import (
     LARGEST_DIGEST,
@@ -30,7 +31,7 @@ _PAUSES_SECONDS: Final = (0.0, 0.2, 1.0)
 _REMEDY: Final = "check the URI, the activation file, and that the HSM partition is reachable"
 
 
-class SignerError(Exception):
+class SignerError(KepilError):
     """A key could not be opened or used; the message names the key, what OpenSSL says, and what to check."""
 
 

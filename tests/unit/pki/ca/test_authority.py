@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from asn1crypto import crl, pem, x509
+from asn1crypto import algos, crl, csr, keys, pem, x509
 
 from kepil.pki.authority import (
     AlreadyRevokedError,
@@ -28,10 +28,12 @@ from kepil.pki.authority import (
     parse_serial,
 )
 from kepil.pki.name import DistinguishedName
-from kepil.pki.request import RequestError
+from kepil.pki.request import MalformedRequestError, RequestError
 from kepil.pki.settings import CaSettings
 from kepil.pki.signer import Signer, SignerError
 from kepil.pki.store import SESSION_OPTIONS
+from tests.unit.pki.ca.conftest import P256, openssl
+from tests.unit.pki.ca.conftest import PERSON as PERSON_NAME
 
 OFFICER = "ra01.dev.kepil.test"
 PERSON, SYSTEM = "natural-person", "information-system"
@@ -93,6 +95,39 @@ def test_a_key_seen_before_is_refused(estate: Estate) -> None:
     with pytest.raises(KeySeenBeforeError, match="make a new key"):
         estate.authority.issue(request, PERSON, "nca-rsa", OFFICER)
     assert estate.rows("select count(*) from certificate") == [(1,)]
+
+
+@pytest.mark.clause("CP-3.3")
+def test_a_key_in_another_form_is_refused(estate: Estate, tmp_path: Path) -> None:
+    """Threat: the same key, its point compressed, has another digest and passes for a new one."""
+    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", P256[2], "-out", "plain.key", folder=tmp_path)
+    openssl("ec", "-in", "plain.key", "-conv_form", "compressed", "-out", "compressed.key", folder=tmp_path)
+    for name in ("plain", "compressed"):
+        words = ("req", "-new", "-key", f"{name}.key", "-utf8", "-subj", PERSON_NAME, "-out", f"{name}.csr")
+        openssl(*words, folder=tmp_path)
+    estate.authority.issue((tmp_path / "plain.csr").read_bytes(), PERSON, "nca-rsa", OFFICER)
+    with pytest.raises(MalformedRequestError, match="uncompressed"):
+        estate.authority.issue((tmp_path / "compressed.csr").read_bytes(), PERSON, "nca-rsa", OFFICER)
+
+
+@pytest.mark.clause("CP-3.3")
+def test_an_rsa_key_without_its_null_is_refused(estate: Estate, tmp_path: Path) -> None:
+    """Threat: likewise, the algorithm's NULL parameters left out."""
+    openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", "rsa.key", folder=tmp_path)
+    signer = Signer.open(str(tmp_path / "rsa.key"))
+    info = csr.CertificationRequest.load(estate.new_request())["certification_request_info"]
+    public_key = keys.PublicKeyInfo.load(signer.public_key_info)["public_key"].parsed
+    without_null = keys.PublicKeyAlgorithm.load(bytes.fromhex("300b06092a864886f70d010101"))
+    info["subject_pk_info"] = keys.PublicKeyInfo({"algorithm": without_null, "public_key": public_key})
+    request = csr.CertificationRequest(
+        {
+            "certification_request_info": info,
+            "signature_algorithm": algos.SignedDigestAlgorithm.load(signer.signature_algorithm),
+            "signature": signer.sign(info.dump(force=True)),
+        }
+    )
+    with pytest.raises(MalformedRequestError, match="NULL"):
+        estate.authority.issue(request.dump(), PERSON, "nca-rsa", OFFICER)
 
 
 @pytest.mark.clause("CP-3.3")
