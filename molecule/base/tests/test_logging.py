@@ -1,0 +1,60 @@
+"""Logs that survive a restart, and that another host can read."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+RFC5424 = re.compile(
+    r"<(?P<priority>\d{1,3})>1 (?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?[+-]\d\d:\d\d) (?P<host>\S+) (?P<app>\S+) "
+    r"(?P<process>\S+) - \[journal@\d+(?P<parameters>( [a-z]+=\"([^\"\\\]]|\\.)*\")+)\] (?P<message>.*)"
+)
+
+
+def logged(host: Any, tag: str) -> list[str]:
+    """Lines of the log that a program wrote under a tag; waits until there is one."""
+    host.run(f"timeout 10 sh -c 'until grep -q \" {tag} \" /var/log/syslog; do sleep 0.2; done'")
+    return [line for line in host.file("/var/log/syslog").content_string.split("\n") if f" {tag} " in line]
+
+
+def test_a_message_is_structured(host: Any, variables: dict[str, Any]) -> None:
+    """CP-5.4: who said what, when and on which host, in a form that a machine reads (RFC 5424)."""
+    host.check_output(
+        "systemd-run --wait --collect --unit=probe-structured logger --tag probe-structured 'to \"be\" read'"
+    )
+    lines = logged(host, "probe-structured")
+    found = RFC5424.fullmatch(lines[-1])
+    assert found, lines
+    assert found["host"] == variables["estate_fqdn"]
+    assert found["message"].strip() == 'to "be" read'
+    assert 'unit="probe-structured.service"' in found["parameters"]
+
+
+def test_a_message_cannot_forge_another(host: Any) -> None:
+    """Threat: an attacker's input, logged, looks like another program's line."""
+    host.check_output("printf 'MESSAGE=first\\\\nsecond\\nSYSLOG_IDENTIFIER=probe-forged\\n' | logger --journald")
+    host.check_output("printf '%s\\n%s' 'first' '<0>1 forged line' | systemd-cat -t probe-line")
+    lines = logged(host, "probe-line")
+    assert all(RFC5424.fullmatch(line) for line in lines), lines
+
+
+def test_every_line_is_structured(host: Any) -> None:
+    """Threat: a line that the collector drops because it cannot read it."""
+    host.check_output(": > /var/log/syslog && logger --tag probe-every one")
+    logged(host, "probe-every")
+    lines = host.file("/var/log/syslog").content_string.rstrip("\n").split("\n")
+    assert [line for line in lines if not RFC5424.fullmatch(line)] == []
+
+
+def test_the_journal_survives_a_restart(host: Any) -> None:
+    """Threat: traces vanish with a restart."""
+    assert host.run("find /var/log/journal -name '*.journal' | grep .").succeeded
+    shown = host.check_output("systemd-analyze cat-config systemd/journald.conf")
+    assert "Storage=persistent" in shown
+    assert "SystemMaxUse=500M" in shown
+
+
+def test_only_administrators_read_logs(host: Any) -> None:
+    """Threat: logs tell a service's user about the others."""
+    log = host.file("/var/log/syslog")
+    assert (log.user, log.group, log.mode) == ("root", "adm", 0o640)
