@@ -1,0 +1,242 @@
+"""The OCSP service as it is deployed: settings, replica, signer and HTTP; only nginx is missing."""
+
+import base64
+import json
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+import uvicorn
+from asn1crypto import ocsp as asn1
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from kepil.pki import status
+from kepil.pki.signer import Signer, SignerError
+from kepil.pki.store import encode_serial
+from kepil.pki.web.ocsp import create_app
+
+USER = 4
+POST = {"Content-Type": "application/ocsp-request"}
+REVOKE = "update status set revoked_at = now(), reason = 4"
+
+
+@pytest.fixture
+def replica(empty_replica: str) -> str:
+    """A replica that knows one certificate; its connection string."""
+    with psycopg.connect(empty_replica) as connection:
+        connection.execute(
+            "insert into status (issuer, serial, not_after) values ('nca-rsa', %s, now())", [encode_serial(USER)]
+        )
+    return empty_replica
+
+
+@pytest.fixture
+def app(issued_files: Path, replica: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Starlette:
+    responder = {
+        "authority": "nca-rsa",
+        "issuer": str(issued_files / "ca.crt"),
+        "certificate": str(issued_files / "ocsp.crt"),
+        "key": str(issued_files / "ocsp.key"),
+    }
+    (tmp_path / "ocsp.json").write_text(json.dumps({"database": replica, "responders": [responder]}))
+    monkeypatch.setenv("KEPIL_SETTINGS", str(tmp_path / "ocsp.json"))
+    return create_app()
+
+
+@pytest.fixture
+def client(app: Starlette) -> Iterator[TestClient]:
+    with TestClient(app) as client:
+        yield client
+
+
+def ask(folder: Path, *options: str, serial: int = USER) -> bytes:
+    command = ["openssl", "ocsp", "-issuer", "ca.crt", "-sha256", "-serial", str(serial), *options, "-reqout", "-"]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout
+
+
+@pytest.fixture
+def request_bytes(issued_files: Path) -> bytes:
+    """A question without nonce about the known certificate."""
+    return ask(issued_files, "-no_nonce")
+
+
+def state(encoded: bytes) -> str:
+    """The certificate's status, or the error."""
+    response = asn1.OCSPResponse.load(encoded, strict=True)
+    if response["response_status"].native != "successful":
+        return str(response["response_status"].native)
+    return str(response.response_data["responses"][0]["cert_status"].name)
+
+
+def post(client: TestClient, encoded: bytes) -> bytes:
+    answer = client.post("/", content=encoded, headers=POST)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/ocsp-response")
+    return answer.content
+
+
+@pytest.mark.clause("CP-7.2")
+def test_a_revocation_shows_at_once_though_responses_are_reused(
+    client: TestClient, request_bytes: bytes, replica: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signatures: list[bytes] = []
+    sign = Signer.sign
+
+    def counted(signer: Signer, message: bytes) -> bytes:
+        signatures.append(message)
+        return sign(signer, message)
+
+    monkeypatch.setattr(Signer, "sign", counted)
+    first = post(client, request_bytes)
+    assert state(first) == "good"
+    assert post(client, request_bytes) == first
+    assert len(signatures) == 1
+    with psycopg.connect(replica) as connection:
+        connection.execute(REVOKE)
+    assert state(post(client, request_bytes)) == "revoked"
+    assert len(signatures) == 2
+
+
+def test_nonces_are_signed_anew_each_time(client: TestClient, issued_files: Path) -> None:
+    encoded = ask(issued_files, "-nonce")
+    answers = [client.post("/", content=encoded, headers=POST) for _ in range(2)]
+    assert [one.headers["cache-control"] for one in answers] == ["no-store", "no-store"]
+    nonces = {asn1.OCSPResponse.load(one.content).nonce_value.native for one in answers}
+    assert nonces == {asn1.OCSPRequest.load(encoded).nonce_value.native}
+
+
+def test_get_carries_what_caches_need(client: TestClient, request_bytes: bytes) -> None:
+    """RFC 5019 section 6.2."""
+    answer = client.get("/" + quote(base64.b64encode(request_bytes), safe=""))
+    assert state(answer.content) == "good"
+    response = asn1.OCSPResponse.load(answer.content).response_data["responses"][0]
+    for header, field in (("last-modified", "this_update"), ("expires", "next_update")):
+        sent = datetime.strptime(answer.headers[header], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+        assert sent == response[field].native
+    directives = answer.headers["cache-control"].split(", ")
+    assert {"public", "no-transform", "must-revalidate"} < set(directives)
+    assert 3500 < int(directives[0].removeprefix("max-age=")) <= 3600
+    assert answer.headers["etag"].strip('"')
+
+
+@pytest.mark.parametrize("safe", ["", "/", "+", "/+="])
+def test_get_with_every_letter_of_base64(client: TestClient, issued_files: Path, safe: str) -> None:
+    """Slash and plus arrive bare or percent-encoded."""
+    found = 0
+    for serial in range(1 << 64, (1 << 64) + 400):
+        encoded = asn1.OCSPRequest.load(ask_template(issued_files))
+        encoded["tbs_request"]["request_list"][0]["req_cert"]["serial_number"] = serial * 7919
+        text = base64.b64encode(encoded.dump(force=True)).decode()
+        if "//" in text or ("/" in text and "+" in text):
+            found += 1
+            assert state(client.get("/" + quote(text, safe=safe)).content) == "unknown"
+        if found == 3:
+            return
+    pytest.fail("no such text was made")
+
+
+def ask_template(folder: Path) -> bytes:
+    path = folder / "template.der"
+    if not path.exists():
+        path.write_bytes(ask(folder, "-no_nonce"))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("path", ["/", "/%%%", "/aGVsbG8=", "/not/base64!", "/MEUwQzBB"])
+def test_get_of_nonsense_is_malformed(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, state(answer.content)) == (200, "malformed_request")
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_unknown_serials_are_neither_good_nor_kept(client: TestClient, issued_files: Path) -> None:
+    encoded = ask(issued_files, "-no_nonce", serial=999)
+    answer = client.get("/" + quote(base64.b64encode(encoded), safe=""))
+    assert (state(answer.content), answer.headers["cache-control"]) == ("unknown", "no-store")
+
+
+def test_wrong_posts(client: TestClient, request_bytes: bytes) -> None:
+    assert state(post(client, b"nonsense")) == "malformed_request"
+    assert state(post(client, b"")) == "malformed_request"
+    assert state(post(client, bytes(100_000))) == "malformed_request"
+    assert client.post("/", content=request_bytes, headers={"Content-Type": "text/plain"}).status_code == 415
+    assert client.put("/", content=request_bytes, headers=POST).status_code == 405
+    assert state(post(client, request_bytes)) == "good"
+
+
+def test_another_issuer_is_unauthorized(client: TestClient, issued_files: Path) -> None:
+    command = ["openssl", "ocsp", "-issuer", "user.crt", "-serial", "4", "-no_nonce", "-reqout", "-"]
+    foreign = subprocess.run(command, cwd=issued_files, check=True, capture_output=True).stdout
+    assert state(post(client, foreign)) == "unauthorized"
+
+
+def test_without_its_database_it_says_try_later_and_recovers(
+    client: TestClient, request_bytes: bytes, replica: str
+) -> None:
+    with psycopg.connect(replica) as connection:
+        connection.execute("alter table status rename to away")
+    assert state(post(client, request_bytes)) == "try_later"
+    with psycopg.connect(replica) as connection:
+        connection.execute("alter table away rename to status")
+    assert state(post(client, request_bytes)) == "good"
+
+
+def test_it_starts_without_a_database_and_says_try_later(
+    app: Starlette, request_bytes: bytes, issued_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = json.loads((tmp_path / "ocsp.json").read_text())
+    (tmp_path / "ocsp.json").write_text(json.dumps(settings | {"database": "host=/nowhere dbname=kepil"}))
+    monkeypatch.setattr(status, "PATIENCE_SECONDS", 0.2)
+    with TestClient(create_app()) as client:
+        assert state(post(client, request_bytes)) == "try_later"
+        health = client.get("/health")
+    assert (health.status_code, health.json()["database"]) == (503, "unreachable")
+
+
+def test_a_broken_signer_is_an_internal_error(
+    client: TestClient, request_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_self: Signer, _message: bytes) -> bytes:
+        raise SignerError("the HSM is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Signer, "sign", fail)
+        assert state(post(client, request_bytes)) == "internal_error"
+    assert state(post(client, request_bytes)) == "good"
+
+
+def test_health(client: TestClient) -> None:
+    """No subscription runs here, so its age is not known; the node is healthy all the same."""
+    answer = client.get("/health")
+    assert answer.status_code == 200
+    assert answer.json()["database"] == "reachable"
+    assert answer.json()["replication_age_seconds"] is None
+    assert list(answer.json()["responders"]) == ["nca-rsa"]
+
+
+def test_openssl_as_a_client_over_uvicorn(app: Starlette, issued_files: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            command = ["openssl", "ocsp", "-issuer", "ca.crt", "-cert", "user.crt", "-url", url, "-CAfile", "ca.crt"]
+            done = subprocess.run(command, cwd=issued_files, check=True, capture_output=True, text=True)
+            assert "user.crt: good" in done.stdout
+            text = quote(base64.b64encode(ask(issued_files, "-no_nonce")), safe="/+")
+            fetched = subprocess.run(["curl", "-sf", url + text], check=True, capture_output=True).stdout
+            assert state(fetched) == "good"
+        finally:
+            server.should_exit = True
+            thread.join(10)
