@@ -131,6 +131,8 @@ def _check_possession(request: csr.CertificationRequest, public_key_info: bytes,
         how = by_identifier(request["signature_algorithm"].dump())
     except UnknownAlgorithmError as error:
         raise ProofOfPossessionError(str(error)) from error
+    if how.key != key_type(public_key_info):
+        raise ProofOfPossessionError(f"the request is signed by {how.name}, which does not go with its key")
     message = request["certification_request_info"].dump()
     if not verify(public_key_info, message, request["signature"].native, how.digest, config):
         raise ProofOfPossessionError("the request's signature is not by the key in it: make the request anew")

@@ -1,0 +1,108 @@
+"""Keys sign through OpenSSL, and say plainly when they cannot."""
+
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from kepil.pki import signer as signer_module
+from kepil.pki.openssl import OpenSSLError
+from kepil.pki.signer import Signer, SignerError, verify
+
+MakeSigner = Callable[..., Signer]
+
+
+@pytest.mark.parametrize(
+    ("kind", "digest"),
+    [("rsa2048", "sha256"), ("rsa2048", "sha512"), ("p256", "sha256"), ("p384", "sha384"), ("ed25519", "")],
+)
+def test_a_signature_verifies_and_only_of_its_message(signer: MakeSigner, kind: str, digest: str) -> None:
+    made = signer(kind, digest=digest or "sha256")
+    signature = made.sign(b"message")
+    assert made.digest == digest
+    assert verify(made.public_key_info, b"message", signature, digest)
+    assert not verify(made.public_key_info, b"messagE", signature, digest)
+    assert not verify(signer(kind, "other", digest=digest or "sha256").public_key_info, b"message", signature, digest)
+
+
+def test_openssl_takes_the_signature(signer: MakeSigner, key_file: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(b"message")
+    (tmp_path / "s").write_bytes(signer("rsa2048").sign(b"message"))
+    command: list[str | Path] = [
+        "openssl",
+        "dgst",
+        "-sha256",
+        "-prverify",
+        key_file("rsa2048", ""),
+        "-signature",
+        "s",
+        "m",
+    ]
+    assert subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout == b"Verified OK\n"
+
+
+def test_activation_data_opens_the_key(tmp_path: Path) -> None:
+    """CP-6.4: keys are protected by activation data."""
+    key, right, wrong = tmp_path / "key.pem", tmp_path / "right", tmp_path / "wrong"
+    encrypt: list[str | Path] = [
+        "openssl",
+        "genpkey",
+        "-algorithm",
+        "RSA",
+        "-aes256",
+        "-pass",
+        "pass:sesame",
+        "-out",
+        key,
+    ]
+    subprocess.run(encrypt, check=True, capture_output=True)
+    right.write_text("sesame\n")
+    wrong.write_text("barley\n")
+    assert Signer.open(str(key), activation=right).sign(b"message")
+    for activation in (wrong, None, tmp_path / "missing"):
+        with pytest.raises(SignerError, match=r"key\.pem") as refused:
+            Signer.open(str(key), activation=activation)
+        assert "barley" not in str(refused.value)
+
+
+def test_a_pin_in_the_uri_is_not_told() -> None:
+    with pytest.raises(SignerError) as refused:
+        Signer.open("pkcs11:token=none;object=key?pin-value=4711")
+    assert "4711" not in str(refused.value)
+
+
+def test_a_digest_that_the_key_cannot_use_names_those_it_can(key_file: Callable[..., Path]) -> None:
+    with pytest.raises(SignerError, match="sha256, sha384, sha512"):
+        Signer.open(str(key_file("rsa2048", "")), digest="md5")
+
+
+def test_threads_share_a_key(signer: MakeSigner) -> None:
+    made = signer("p256")
+    messages = [str(number).encode() for number in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        signatures = list(pool.map(made.sign, messages))
+    for message, signature in zip(messages, signatures, strict=True):
+        assert verify(made.public_key_info, message, signature, "sha256")
+
+
+def test_a_lost_connection_is_opened_anew(key_file: Callable[..., Path]) -> None:
+    made = Signer.open(str(key_file("p256", "")))
+    lost = made._key
+    with patch.object(lost, "sign", side_effect=OpenSSLError("gone")):
+        signature = made.sign(b"message")
+    assert verify(made.public_key_info, b"message", signature, "sha256")
+    assert made._key is not lost
+
+
+def test_a_key_that_stays_lost_is_an_error(key_file: Callable[..., Path]) -> None:
+    made = Signer.open(str(key_file("p256", "")))
+    with (
+        patch.object(signer_module._Key, "sign", side_effect=OpenSSLError("gone")) as tried,
+        patch.object(signer_module, "_PAUSES_SECONDS", (0.0, 0.0, 0.0)),
+        pytest.raises(SignerError, match="gone"),
+    ):
+        made.sign(b"message")
+    assert tried.call_count == 4
