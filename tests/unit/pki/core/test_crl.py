@@ -32,6 +32,14 @@ def test_an_empty_list_is_absent(issuing: x509.Certificate, issuing_signer: Sign
     assert isinstance(made["tbs_cert_list"]["revoked_certificates"], core.Void)
 
 
+def test_criticality(issuing: x509.Certificate, issuing_signer: Signer) -> None:
+    """RFC 5280 sections 5.2.4 and 5.2.5: a reader that does not know what the list covers must not use it."""
+    delta = crl.CertificateList.load(build_crl(issuing, issuing_signer, 2, NOW, LATER, [], 1, BASE_URL))
+    base = crl.CertificateList.load(build_crl(issuing, issuing_signer, 1, NOW, LATER, [], None, BASE_URL, DELTA_URL))
+    assert base.critical_extensions == {"issuing_distribution_point"}
+    assert delta.critical_extensions == {"issuing_distribution_point", "delta_crl_indicator"}
+
+
 @pytest.mark.parametrize(
     ("number", "until", "entries", "base", "freshest"),
     [
