@@ -16,11 +16,10 @@ import psycopg
 from asn1crypto import pem
 
 from kepil.errors import KepilError
-from kepil.pki.authority import REASONS, AuthorityError, CertificateAuthority, CrlKind, parse_serial
+from kepil.pki.authority import REASONS, CertificateAuthority, CrlKind, parse_serial
 from kepil.pki.profile import load_member
 from kepil.pki.publish import publish
 from kepil.pki.settings import CaSettings
-from kepil.pki.signer import SignerError
 from kepil.pki.store import SESSION_OPTIONS, Store
 
 
@@ -55,7 +54,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text.capitalize() + ".")
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument("--settings", type=Path, default=Path("/etc/kepil/ca.json"), metavar="FILE")
     parser.add_argument("--actor", default=_caller(), metavar="NAME", help="who acts, for the journal")
     parser.set_defaults(run=run)
@@ -111,7 +110,7 @@ def _crl(arguments: argparse.Namespace) -> int:
             try:
                 for kind in kinds:
                     numbers[name][kind] = authority.make_crl(name, kind, arguments.actor).number
-            except (AuthorityError, SignerError) as error:  # the other authorities' CRLs are due all the same
+            except KepilError as error:  # the other authorities' CRLs are due all the same
                 failures.append(str(error))
         print(json.dumps(numbers))
         _put(settings, authority)

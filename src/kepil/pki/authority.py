@@ -3,27 +3,23 @@
 import hashlib
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import psycopg
-from asn1crypto import x509
 from asn1crypto.crl import CertificateList
 
 from kepil.errors import KepilError
-from kepil.pki.certificate import build_tbs, new_serial, sign_certificate
-from kepil.pki.credential import CredentialError, read_certificate
 from kepil.pki.crl import build_crl
+from kepil.pki.issuer import Issuer
 from kepil.pki.name import DistinguishedName
 from kepil.pki.profile import Profile
-from kepil.pki.request import Asked, check, read_request
-from kepil.pki.settings import AuthoritySettings, CaSettings
-from kepil.pki.signer import Signer, verify
+from kepil.pki.request import check, read_request
+from kepil.pki.settings import CaSettings
 from kepil.pki.store import IssuedCertificate, IssuedCrl, Status, Store, encode_serial
 
 Connect = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
@@ -108,76 +104,6 @@ class CrlError(AuthorityError):
     code = "crl-error"
 
 
-class SelfCheckError(AuthorityError):
-    """What was signed does not verify under the authority's own certificate; nothing was recorded."""
-
-    code = "self-check-failed"
-
-
-class Issuer:
-    """One authority: its name, certificate, key, and the pointers in what it issues."""
-
-    def __init__(self, settings: AuthoritySettings) -> None:
-        """Read the certificate. Raises CredentialError."""
-        self.settings = settings
-        self.certificate = read_certificate(settings.certificate)
-        self._lock = threading.Lock()
-        self._signer: Signer | None = None
-
-    @property
-    def signer(self) -> Signer:
-        """The key, opened at first use: revoking and publishing must work while the HSM is away.
-
-        Raises CredentialError when the certificate is another key's, SettingsError, SignerError.
-        """
-        with self._lock:
-            if self._signer is None:
-                key = self.settings
-                signer = Signer.open(
-                    key.key, config=key.openssl_config, activation=key.activation_file, digest=key.digest
-                )
-                if signer.public_key_info != self.certificate.public_key.dump():
-                    raise CredentialError(
-                        f"{key.certificate} does not certify key {key.key}: "
-                        "restore the certificate from the issuing ceremony's record"
-                    )
-                self._signer = signer
-            return self._signer
-
-    @property
-    def name(self) -> str:
-        """The authority's name, for example `nca-rsa`."""
-        return self.settings.name
-
-    def self_check(self, what: str, message: bytes, signature: bytes) -> None:
-        """Raise SelfCheckError unless the signature verifies under the authority's certificate."""
-        public_key = self.certificate.public_key.dump()
-        if not verify(public_key, message, signature, self.signer.digest, self.settings.openssl_config):
-            raise SelfCheckError(
-                f"{self.name}: the signature of {what} does not verify under {self.settings.certificate}; "
-                "nothing was issued; check the HSM and its provider before trying again"
-            )
-
-    def certify(self, profile: Profile, asked: Asked, days: int | None) -> x509.Certificate:
-        """A new certificate, verified but not recorded. Raises CertificateError, SelfCheckError, SignerError."""
-        tbs = build_tbs(
-            profile,
-            asked.subject,
-            asked.public_key_info,
-            signature_algorithm=self.signer.signature_algorithm,
-            issuer=self.certificate,
-            serial=new_serial(),
-            not_before=datetime.now(UTC),
-            days=days,
-            urls=self.settings.urls,
-            dns_names=asked.dns_names,
-        )
-        certificate = x509.Certificate.load(sign_certificate(tbs, self.signer))
-        signed = certificate["tbs_certificate"].dump()
-        self.self_check(f"serial {certificate.serial_number:x}", signed, certificate.signature)
-        return certificate
-
-
 class CertificateAuthority:
     """The authorities of one CA host over one database. Safe to share between threads; every call blocks."""
 
@@ -230,7 +156,7 @@ class CertificateAuthority:
         gives the same certificate again.
 
         Nothing is recorded unless everything succeeds. Raises RequestError, NameNotAllowedError, AuthorityError,
-        CertificateError when the authority itself ends too soon, SignerError, psycopg.Error.
+        CertificateError when the authority itself ends too soon, SelfCheckError, SignerError, psycopg.Error.
         """
         issuer, chosen = self.issuer(authority), self.profile(profile)
         parsed = read_request(request)
@@ -316,7 +242,7 @@ class CertificateAuthority:
         each has a number of its own, and a delta's number is above its base's, as section 5.2.4 wants of a delta that
         is applied to it. Make a delta after each complete CRL, else the published delta is older than the CRL.
 
-        Raises AuthorityError, SignerError, psycopg.Error.
+        Raises AuthorityError, SelfCheckError, SignerError, psycopg.Error.
         """
         issuer = self.issuer(authority)
         interval = self._crl.full if kind == "full" else self._crl.delta

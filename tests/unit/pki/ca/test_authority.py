@@ -20,13 +20,13 @@ from kepil.pki.authority import (
     IdempotencyKeyReusedError,
     KeySeenBeforeError,
     ProfileNotForSubscribersError,
-    SelfCheckError,
     UnknownAuthorityError,
     UnknownCertificateError,
     UnknownProfileError,
     UnknownReasonError,
     parse_serial,
 )
+from kepil.pki.issuer import SelfCheckError
 from kepil.pki.name import DistinguishedName
 from kepil.pki.request import MalformedRequestError, RequestError
 from kepil.pki.settings import CaSettings
