@@ -127,7 +127,7 @@ class OcspEndpoint:
     async def get(self, request: Request) -> Response:
         """A request in the path, in base64 (RFC 6960 appendix A.1)."""
         try:
-            # The raw path: in the decoded one, a slash of base64 and a separator cannot be told apart from %2F.
+            # From the raw path: percent signs are decoded here, once, and bytes that are no UTF-8 stay what they are.
             path: bytes = request.scope["raw_path"].removeprefix(request.scope.get("root_path", "").encode())
             encoded = base64.b64decode(unquote_to_bytes(path.removeprefix(b"/")), validate=True)
         except (binascii.Error, ValueError):

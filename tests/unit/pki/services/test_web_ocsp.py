@@ -143,7 +143,9 @@ def test_get_with_every_letter_of_base64(client: TestClient, issued_files: Path,
         if news:
             seen |= news
             assert state(client.get("/" + quote(text, safe=safe)).content) == "unknown"
-    assert seen == {"+", "/", "//"}
+        if len(seen) == 3:
+            return
+    pytest.fail(f"only {seen} were seen")
 
 
 @pytest.mark.parametrize("path", ["/", "/%%%", "/aGVsbG8=", "/not/base64!", "/MEUwQzBB"])
