@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-testinfra_hosts = ["ansible://organisation"]
+testinfra_hosts = ["ansible://org01"]
 
 PROJECT = Path(__file__).parents[3]
 
