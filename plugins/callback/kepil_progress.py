@@ -80,6 +80,9 @@ class CallbackModule(Default):  # type: ignore[misc]
     def v2_runner_item_on_skipped(self, result: Any) -> None:
         """Items are part of their task."""
 
+    def v2_runner_retry(self, result: Any) -> None:
+        """Waiting is no event; what ends it is."""
+
     def v2_playbook_on_include(self, included_file: Any) -> None:
         """Files are part of their play."""
 

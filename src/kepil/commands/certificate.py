@@ -110,7 +110,6 @@ def _issue(arguments: argparse.Namespace) -> int:
         not_before=datetime.now(UTC),
         days=member.days,
         urls=urls,
-        dns_names=asked.dns_names,
     )
     _write(arguments.out, pem.armor("CERTIFICATE", sign_certificate(tbs, signer)))
     return _show(argparse.Namespace(file=arguments.out))

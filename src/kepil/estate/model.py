@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from kepil.errors import KepilError
+
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 ClauseId = Annotated[str, StringConstraints(pattern=r"^(CP|GW|MG|SC|LQ)-[0-9A-Z][0-9A-Za-z./-]*$")]
 
 
-class EstateError(Exception):
+class EstateError(KepilError):
     """The inventory describes no possible estate. The message names the key, what it holds and what is allowed."""
 
 
