@@ -98,10 +98,12 @@ def test_an_upload_that_breaks_off_changes_nothing(host: Any, repository: Any, t
     part = f"PUT /{authority}.crl HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 1000\\r\\n\\r\\npart"
     tls = IDENTITY.replace("--cacert", "-CAfile").replace("--cert", "-cert").replace("--key", "-key")
     host.run(
-        f"(printf '{part}'; sleep 2) | timeout 1 openssl s_client {tls} -connect {target.removeprefix('https://')}"
+        f"(printf '{part}'; sleep 2) | timeout 1 openssl s_client -quiet {tls} -connect {target.removeprefix('https://')}"
     )
     assert repository.file(f"/srv/kepil/repository/published/{authority}.crl").content_string == "whole"
     assert repository.check_output("find /srv/kepil/repository/incoming -type f | wc -l") == "0"
+    journal = repository.check_output("journalctl --no-pager -o cat -t kepil_repository")
+    assert f"PUT /{authority}.crl 400" in journal, "it did begin"
 
 
 def test_who_published_what_is_in_the_journal(host: Any, repository: Any, target: str, authority: str) -> None:
