@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-testinfra_hosts = ["ansible://organisation"]
+testinfra_hosts = ["ansible://ca"]
 
 
 def test_the_client_follows_the_time_host(host: Any, inventory: dict[str, Any]) -> None:
