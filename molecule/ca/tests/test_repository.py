@@ -2,7 +2,7 @@
 
 from typing import Any
 
-testinfra_hosts = ["ansible://repository"]
+testinfra_hosts = ["ansible://organisation"]
 
 
 def test_crls_are_published(host: Any, variables: dict[str, Any]) -> None:
@@ -11,10 +11,8 @@ def test_crls_are_published(host: Any, variables: dict[str, Any]) -> None:
         name = hierarchy["issuing"]["name"]
         for kind, file in (("full", f"{name}.crl"), ("delta", f"{name}-delta.crl")):
             text = host.check_output(
-                "curl -sf -H %s http://%s/%s | openssl crl -inform DER -noout -text -lastupdate -nextupdate",
-                f"Host: pki.{variables['estate_domain']}",
-                variables["estate_address"],
-                file,
+                "curl -sf %s | openssl crl -inform DER -noout -text -lastupdate -nextupdate",
+                f"http://pki.{variables['estate_domain']}/{file}",
             )
             assert ("Delta CRL Indicator" in text) == (kind == "delta")
             ends = [line.split("=")[1] for line in text.splitlines() if line.startswith(("lastUpdate", "nextUpdate"))]
