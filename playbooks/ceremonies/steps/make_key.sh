@@ -1,5 +1,4 @@
 # Make the key pair $NAME of type $KEY_TYPE and print the SHA-256 of its public key. The two halves find each other by
 # their id.
 token --keypairgen --key-type "$KEY_TYPE" --label "$NAME" --id "$(openssl rand -hex 16)" --usage-sign --sensitive >&2
-ssl pkey -in "pkcs11:token=$PARTITION;object=$NAME;type=private" -passin "file:$activation" -pubout -outform DER |
-  sha256sum | cut -d' ' -f1
+fingerprint

@@ -13,3 +13,10 @@ token() {
     pkcs11-tool --module "$KEPIL_HSM_MODULE" --token-label "$PARTITION" --login --pin env:PIN "$@"
 }
 ssl() { OPENSSL_CONF=$config openssl "$@"; }
+# The SHA-256 of the public key of $KEY, from its SubjectPublicKeyInfo.
+fingerprint() {
+  der=$(mktemp)
+  ssl pkey -in "$KEY" -passin "file:$activation" -pubout -outform DER -out "$der"
+  sha256sum "$der" | cut -d' ' -f1
+  rm "$der"
+}
