@@ -11,7 +11,8 @@ def test_the_version_in_use_is_complete_and_runs_from_its_own_environment(host: 
     """Threat: a service starts from a half-installed version."""
     current = host.file("/opt/kepil/current")
     assert current.is_symlink
-    where = host.check_output("/opt/kepil/current/bin/python3 -c 'import kepil; print(kepil.__file__)'")
+    interpreter = host.file("/opt/kepil/current/bin/kepil").content_string.split("\n")[0].removeprefix("#!")
+    where = host.check_output(f"{interpreter} -c 'import kepil; print(kepil.__file__)'")
     assert where.startswith(f"{current.linked_to}/lib/python3")
 
 
