@@ -15,6 +15,10 @@ from kepil.estate.model import EstateError
 # What a container needs before Ansible can speak to it as to a machine. Everything else comes from the roles' lists.
 BOOTSTRAP_PACKAGES = ("ca-certificates", "dbus", "python3", "python3-apt", "systemd", "systemd-sysv")
 
+# systemd gives credentials to services by mounts that it makes in a namespace beside its own; they appear to it only where
+# mounts are shared, as on a machine. A container engine starts with them private.
+COMMAND = ("/bin/sh", "-c", "mount --make-rshared / && exec /lib/systemd/systemd")
+
 Groups = dict[str, list[str]]
 
 
@@ -103,10 +107,11 @@ def describe(
         zone = next(
             group.removeprefix("zone_") for group in groups if group.startswith("zone_") and name in groups[group]
         )
-        host = {
+        host: dict[str, Any] = {
             "name": name,
             "container": f"kepil-{environment}-{name}",
             "image": built["of_host"][name],
+            "command": COMMAND,
             "network": f"kepil-{environment}-{zone}" if address else None,
             "address": address,
         }
