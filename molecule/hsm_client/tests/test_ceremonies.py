@@ -1,0 +1,99 @@
+"""Ceremonies make a thing once, find it afterwards, and stop where key, certificate and record do not agree."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+testinfra_hosts = ["ansible://root"]
+
+PROJECT = Path(__file__).parents[3]
+NAMES = ("hsm_initialisation", "root", "issuing")
+
+
+@pytest.fixture
+def records(variables: dict[str, Any]) -> Path:
+    """Folder of the environment's ceremony outputs."""
+    return PROJECT / "ceremonies" / str(variables["estate_environment"])
+
+
+@pytest.fixture(scope="module")
+def held(ceremony: Any) -> None:
+    """Every ceremony of this scenario has been held once."""
+    for name in NAMES:
+        done = ceremony(name)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_second_ceremony_changes_nothing(ceremony: Any, name: str) -> None:
+    """CP-6.1: a key pair is made once."""
+    done = ceremony(name)
+    assert done.returncode == 0, done.stdout
+    assert set(re.findall(r"changed=(\d+)", done.stdout)) == {"0"}
+
+
+@pytest.mark.usefixtures("held")
+def test_the_issuing_certificate_verifies_under_the_root(host: Any, variables: dict[str, Any], records: Path) -> None:
+    """CP-1.3.1: with the root's CRL, by a tool that is not ours."""
+    for hierarchy in variables["pki_hierarchies"].values():
+        root, issuing = hierarchy["root"]["name"], hierarchy["issuing"]["name"]
+        folder = "/etc/kepil/ceremony"
+        assert host.run(
+            f"openssl verify -x509_strict -crl_check -CRLfile {folder}/{root}.crl -CAfile {folder}/{root}.crt "
+            f"{folder}/{issuing}.crt"
+        ).succeeded
+        printed = host.check_output(f"openssl x509 -in {folder}/{issuing}.crt -noout -fingerprint -sha256")
+        recorded = json.loads((records / f"{issuing}.json").read_text())["sha256"]
+        assert printed.split("=")[1].replace(":", "").lower() == recorded
+
+
+@pytest.fixture
+def damaged(records: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A record or a certificate is gone; it is put back afterwards."""
+    path = records / request.param
+    content = path.read_bytes()
+    path.unlink()
+    yield str(request.param)
+    path.write_bytes(content)
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize(
+    ("damaged", "name"),
+    [
+        ("partitions/root.json", "hsm_initialisation"),
+        ("keys/krnca-rsa.json", "root"),
+        ("krnca-rsa.crt", "root"),
+        ("nca-rsa.json", "issuing"),
+    ],
+    indirect=["damaged"],
+)
+def test_what_does_not_agree_stops_the_ceremony(
+    host: Any, ceremony: Any, records: Path, damaged: str, name: str
+) -> None:
+    """Threat: a CA key or certificate is made again because its record was mislaid."""
+    before = {path: path.read_bytes() for path in records.rglob("*") if path.is_file()}
+    keys = host.check_output("ls /var/lib/kepil-hsm/root/*")
+    done = ceremony(name)
+    assert done.returncode != 0
+    assert Path(damaged).name.split(".")[0] in done.stdout
+    assert "Restore" in done.stdout
+    assert {path: path.read_bytes() for path in records.rglob("*") if path.is_file()} == before
+    assert host.check_output("ls /var/lib/kepil-hsm/root/*") == keys
+
+
+@pytest.mark.usefixtures("held")
+def test_no_pin_is_shown(host: Any, ceremony: Any) -> None:
+    """CP-6.4: activation data reaches neither what the controller prints nor any host's journal."""
+    pins = [host.check_output(f"cat /etc/kepil/credentials/hsm-root.{kind}") for kind in ("pin", "so-pin")]
+    printed = ceremony("hsm_initialisation").stdout
+    journal = host.check_output("journalctl --no-pager --output=cat")
+    assert len(set(pins)) == 2
+    assert not [pin for pin in pins if pin in printed or pin in journal]
