@@ -7,5 +7,5 @@ signer() { verb=$1; shift; kepil certificate "$verb" --key "$KEY" --config "$con
 [ -e "$folder/$NAME.crt" ] ||
   signer self-sign --member "$folder/$NAME.member.json" --profiles "$folder/profiles.json" --out "$folder/$NAME.crt"
 [ -e "$folder/$NAME.crl" ] ||
-  signer crl --issuer "$folder/$NAME.crt" --number 1 --days "$CRL_DAYS" --url-crl "$REPOSITORY/$NAME.crl" \
+  signer crl --issuer "$folder/$NAME.crt" --number 1 --days "$CRL_DAYS" \
     --digest "$DIGEST" --out "$folder/$NAME.crl"
