@@ -10,5 +10,5 @@ ENV DEBIAN_FRONTEND=noninteractive
 RUN echo 'exit 101' > /usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d \\
   && apt-get update -qq \\
   && apt-get install -qq -y --no-install-recommends $* \\
-  && rm -rf /var/cache/apt/archives/*.deb /usr/sbin/policy-rc.d
+  && rm -rf /var/cache/apt/archives/*.deb /var/cache/apt/*.bin /var/lib/apt/lists/* /usr/sbin/policy-rc.d
 EOF

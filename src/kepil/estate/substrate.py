@@ -66,13 +66,15 @@ def _tag(kind: str, content: Iterable[str]) -> str:
 def images(project: Path, groups: Groups, mirror: str) -> dict[str, Any]:
     """The base image (what every host has) and, for each host, its kind's layer on top.
 
-    A tag names the content, so that an image is built again only when a package list changes.
+    A tag names the content, so that an image is built again only when a package list, or how images are made, changes.
     """
+    recipe = project / "playbooks" / "substrate"
+    base_recipe, layer_recipe = ((recipe / name).read_text(encoding="utf-8") for name in ("images.yml", "bake.sh"))
     plays = read_plays(project / "playbooks" / "layers")
     roles = project / "roles"
     common = {p for play in plays if play["hosts"] == "all" for r in play_roles(play) for p in role_packages(roles, r)}
     base_packages = sorted(common | set(BOOTSTRAP_PACKAGES))
-    base: dict[str, Any] = {"tag": _tag("base", [mirror, *base_packages]), "packages": base_packages}
+    base: dict[str, Any] = {"tag": _tag("base", [mirror, base_recipe, *base_packages]), "packages": base_packages}
     layers: dict[str, dict[str, Any]] = {}
     of_host: dict[str, str] = {}
     for host in sorted({name for members in groups.values() for name in members}):
@@ -81,7 +83,7 @@ def images(project: Path, groups: Groups, mirror: str) -> dict[str, Any]:
         if not packages:
             of_host[host] = base["tag"]
             continue
-        tag = _tag("host", [base["tag"], *packages])
+        tag = _tag("host", [base["tag"], layer_recipe, *packages])
         layers[tag] = {"tag": tag, "packages": packages}
         of_host[host] = tag
     return {"base": base, "layers": list(layers.values()), "of_host": of_host}

@@ -24,6 +24,10 @@ def project(tmp_path: Path) -> Path:
         path = tmp_path / "roles" / role / "vars"
         path.mkdir(parents=True)
         (path / "main.yml").write_text(f"__{role}_packages: {packages}\n")
+    recipe = tmp_path / "playbooks" / "substrate"
+    recipe.mkdir()
+    for name in ("images.yml", "bake.sh"):
+        (recipe / name).write_text(f"# {name}\n")
     return tmp_path
 
 
@@ -62,6 +66,14 @@ def test_a_tag_changes_with_its_packages_and_with_nothing_else(project: Path) ->
     assert after["base"] == before["base"]
     assert after["of_host"]["ca01"] != before["of_host"]["ca01"]
     assert images(project, GROUPS, MIRROR) == after
+
+
+def test_a_tag_changes_with_how_images_are_made(project: Path) -> None:
+    before = images(project, GROUPS, MIRROR)
+    (project / "playbooks" / "substrate" / "bake.sh").write_text("# another way\n")
+    after = images(project, GROUPS, MIRROR)
+    assert after["base"] == before["base"]
+    assert after["of_host"]["ca01"] != before["of_host"]["ca01"]
 
 
 def test_a_host_without_an_address_gets_no_network(project: Path) -> None:
