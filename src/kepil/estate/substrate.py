@@ -15,7 +15,7 @@ from kepil.estate.model import EstateError
 # What a container needs before Ansible can speak to it as to a machine. Everything else comes from the roles' lists.
 BOOTSTRAP_PACKAGES = ("ca-certificates", "dbus", "python3", "python3-apt", "systemd", "systemd-sysv")
 
-# systemd gives credentials to services by mounts that it makes in a namespace beside its own; they appear to it only where
+# systemd gives credentials to services by mounts made in a namespace beside its own; they reach its own only where
 # mounts are shared, as on a machine. A container engine starts with them private.
 COMMAND = ("/bin/sh", "-c", "mount --make-rshared / && exec /lib/systemd/systemd")
 
