@@ -24,6 +24,7 @@ def server(inventory: dict[str, Any]) -> Iterator[dict[str, Any]]:
         f"systemd-run --unit=probe-server --collect openssl s_server -accept {PORT} -www -Verify 1 "
         f"-verify_return_error -CAfile /etc/ssl/kepil/internal-ca.crt {IDENTITY}"
     )
+    peer.check_output(f"timeout 10 sh -c 'until ss -Hltn sport = :{PORT} | grep -q .; do sleep 0.1; done'")
     yield inventory["_meta"]["hostvars"][name]
     peer.check_output("systemctl stop probe-server")
 
