@@ -9,12 +9,13 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from kepil.estate.model import Estate
 from tests.journeys.conftest import HERE
 
 IIN = "IIN900101350003"
@@ -172,6 +173,17 @@ def crl_text(client: Any, name: str) -> str:
     return text
 
 
+@pytest.fixture
+def nothing_issued(on: Callable[[str], Any], estate: Estate) -> Iterator[None]:
+    """The CA's own count of certificates is the same after the test."""
+    database = on(estate.members("database")[0].name)
+    count = 'psql -U postgres -d kepil -Atc "select count(*) from certificate"'
+    before = int(database(count))
+    yield
+    assert int(database(count)) == before > 0
+
+
+@pytest.mark.usefixtures("nothing_issued")
 @pytest.mark.clause("CP-3.2")
 def test_a_damaged_request_is_refused(client: Any, officer: Any, issued: dict[str, str]) -> None:
     """One changed byte breaks the proof of possession; half a request is no request."""
@@ -185,6 +197,7 @@ def test_a_damaged_request_is_refused(client: Any, officer: Any, issued: dict[st
     assert (status, json.loads(body)["code"]) == (400, "malformed-request")
 
 
+@pytest.mark.usefixtures("nothing_issued")
 @pytest.mark.clause("CP-6.1")
 def test_a_weak_key_is_refused(client: Any, officer: Any) -> None:
     client(
@@ -195,6 +208,7 @@ def test_a_weak_key_is_refused(client: Any, officer: Any) -> None:
     assert (status, json.loads(body)["code"]) == (422, "weak-key")
 
 
+@pytest.mark.usefixtures("nothing_issued")
 @pytest.mark.clause("CP-3.3")
 def test_a_key_seen_before_is_refused(client: Any, officer: Any, issued: dict[str, str]) -> None:
     client(
