@@ -34,6 +34,7 @@ def identities(tmp_path_factory: pytest.TempPathFactory) -> Path:
         openssl(
             *("req", "-x509", *new_key, *signed_by, "-keyout", f"{name}.key", "-out", f"{name}.crt"),
             *("-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost"),
+            *("-addext", "keyUsage=critical,digitalSignature", "-addext", "basicConstraints=critical,CA:FALSE"),
         )
     return folder
 
