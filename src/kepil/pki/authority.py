@@ -14,6 +14,7 @@ import psycopg
 from asn1crypto.crl import CertificateList
 
 from kepil.errors import KepilError
+from kepil.pki.crl import REASONS as CRL_REASONS
 from kepil.pki.crl import build_crl
 from kepil.pki.issuer import Issuer
 from kepil.pki.name import DistinguishedName
@@ -27,16 +28,7 @@ Connect = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
 CrlKind = Literal["full", "delta"]
 
-REASONS = {
-    "unspecified": 0,
-    "keyCompromise": 1,
-    "cACompromise": 2,
-    "affiliationChanged": 3,
-    "superseded": 4,
-    "cessationOfOperation": 5,
-    "privilegeWithdrawn": 9,
-    "aACompromise": 10,
-}
+REASONS = {name: code for name, code in CRL_REASONS.items() if name not in ("certificateHold", "removeFromCRL")}
 """CRLReason (RFC 5280 section 5.3.1) without certificateHold and removeFromCRL: what is revoked stays revoked."""
 
 _BACKWARDS_SECONDS = 5

@@ -23,24 +23,6 @@ Attribute = Literal[
     "serial_number",
 ]
 
-# RFC 5280 section 4.2.1.3 and 4.2.1.12 by their own names, beside asn1crypto's.
-KEY_USAGES = {
-    "digitalSignature": "digital_signature",
-    "nonRepudiation": "non_repudiation",
-    "keyEncipherment": "key_encipherment",
-    "dataEncipherment": "data_encipherment",
-    "keyAgreement": "key_agreement",
-    "keyCertSign": "key_cert_sign",
-    "cRLSign": "crl_sign",
-}
-EXTENDED_KEY_USAGES = {
-    "id-kp-serverAuth": "server_auth",
-    "id-kp-clientAuth": "client_auth",
-    "id-kp-codeSigning": "code_signing",
-    "id-kp-emailProtection": "email_protection",
-    "id-kp-timeStamping": "time_stamping",
-    "id-kp-OCSPSigning": "ocsp_signing",
-}
 KeyUsage = Literal[
     "digitalSignature",
     "nonRepudiation",
