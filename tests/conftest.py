@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 import testinfra
+from hypothesis import settings
 
 from kepil.estate.inventory import all_variables, read_estate, read_listing
 from kepil.estate.model import Estate
 
 PROJECT = Path(__file__).parents[1]
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no defect of the code
+settings.load_profile("untimed")
 
 
 class OnHost:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 PHASES = ("check", "converge", "idempotence", "verify")
+LONGEST_SECONDS = 1200
 
 
 def main(name: str) -> int:
@@ -16,9 +17,8 @@ def main(name: str) -> int:
     log = Path("build/molecule") / f"{name}.log"
     started = time.monotonic()
     with log.open("w") as output:
-        status = subprocess.run(
-            ["molecule", "test", "--scenario-name", name], stdout=output, stderr=subprocess.STDOUT, check=False
-        ).returncode
+        command = ["timeout", str(LONGEST_SECONDS), "molecule", "test", "--scenario-name", name]
+        status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
     seconds = time.monotonic() - started
     text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text())
     missing = [phase for phase in PHASES if not re.search(rf"{phase}: Executed: Successful", text)]

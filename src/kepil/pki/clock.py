@@ -65,7 +65,8 @@ async def ask_chrony() -> str:
     except OSError as error:
         raise ClockError(f"chronyc cannot be run ({error.strerror}); install chrony") from error
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+        async with asyncio.timeout(PATIENCE_SECONDS):  # wait_for before Python 3.12 may swallow a cancellation
+            output, _ = await process.communicate()
     except TimeoutError as error:
         process.kill()
         await process.wait()
@@ -128,7 +129,7 @@ class ChronyClock:
         self._trouble = "chrony was asked too long ago"
 
     async def watch(self) -> None:
-        """Ask chrony again and again, until cancelled."""
+        """Ask chrony now, and again and again until cancelled."""
         while True:
             await self.measure()
             await asyncio.sleep(self._every_seconds)

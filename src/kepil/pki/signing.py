@@ -30,7 +30,8 @@ class SigningThreads:
         """Call the function in a thread. Raises SignerError when it takes too long, and whatever it raises."""
         work = asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))
         try:
-            return await asyncio.wait_for(work, self._patience_seconds)
+            async with asyncio.timeout(self._patience_seconds):
+                return await work
         except TimeoutError as error:
             raise SignerError(
                 f"no signature within {self._patience_seconds:g} s; check that the HSM answers"

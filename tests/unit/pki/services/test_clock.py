@@ -115,3 +115,40 @@ def test_watching_goes_on() -> None:
         return error_seconds
 
     assert asyncio.run(scenario()) < 1
+
+
+@pytest.mark.parametrize("ticks", range(6))
+def test_watching_ends_when_cancelled_though_chrony_has_just_answered(
+    monkeypatch: pytest.MonkeyPatch, ticks: int
+) -> None:
+    """The cancellation and the answer may meet at any turn of the event loop; it must never be swallowed."""
+
+    class Process:
+        returncode = 0
+
+        def __init__(self) -> None:
+            self.answered = asyncio.Event()
+
+        async def communicate(self) -> tuple[bytes, None]:
+            await self.answered.wait()
+            return GOOD.encode(), None
+
+    async def scenario() -> bool:
+        process = Process()
+
+        async def start(*_command: str, **_options: object) -> Process:
+            return process
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+        task = asyncio.create_task(ChronyClock(3600).watch())
+        await asyncio.sleep(0.01)
+        process.answered.set()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=0.5)
+        ended = task.cancelled()
+        task.cancel()
+        return ended
+
+    assert asyncio.run(scenario())

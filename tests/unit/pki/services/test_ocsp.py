@@ -247,7 +247,7 @@ def test_arbitrary_bytes_are_malformed(encoded: bytes) -> None:
         ocsp.read_request(encoded)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_requests_get_an_answer_or_an_ocsp_error(
     make_request: MakeRequest, respond: Respond, data: st.DataObject

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from asn1crypto import core
 from asn1crypto import tsp as asn1
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kepil.pki import tsp
@@ -205,7 +205,6 @@ def test_arbitrary_bytes_are_rejected(encoded: bytes) -> None:
         tsp.read_request(encoded)
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_damaged_requests_get_a_token_or_a_rejection(make_unit: MakeUnit, data: st.DataObject) -> None:
     encoded = bytearray(query(nonce=77, req_policy=POLICY))
