@@ -9,23 +9,17 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from kepil.estate import substrate
-from kepil.estate.model import EstateError
+from kepil.estate.model import ESTATE_VARIABLES, Estate, EstateError, HostVariables
 
 
 def kepil_substrate(groups: dict[str, list[str]], hostvars: Any, project: str, mirror: str) -> dict[str, Any]:
     """Images, networks and containers of the environment that the inventory describes."""
-    hosts = list(groups["all"])
-    first = hostvars[hosts[0]]
     kinds = {name: list(members) for name, members in groups.items() if name not in ("all", "ungrouped")}
+    hosts = {name: {key: hostvars[name].get(key) for key in HostVariables.model_fields} for name in groups["all"]}
+    everyone = hostvars[groups["all"][0]]
     try:
-        return substrate.describe(
-            Path(project),
-            str(first["estate_environment"]),
-            dict(first["estate_zones"]),
-            kinds,
-            {name: hostvars[name].get("estate_address") for name in hosts},
-            mirror,
-        )
+        estate = Estate.from_variables({key: everyone[key] for key in ESTATE_VARIABLES}, kinds, hosts)
+        return substrate.describe(Path(project), estate, kinds, mirror)
     except EstateError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -12,6 +12,7 @@ from ansible.template import trust_as_template
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
 from kepil.estate.model import Estate, EstateError
+from kepil.estate.sources import files_that_state
 
 DOCUMENTATION = """
 name: kepil
@@ -20,8 +21,8 @@ description:
   - Stands last among the inventory sources. It reads C(estate_zones), C(estate_flows) and C(estate_services) and the
     hosts that the sources before it made, and stops with the reason if they do not describe a possible estate, so
     that no playbook ever reaches a host from a wrong inventory.
-  - Sets C(estate_zone), C(estate_fqdn) and C(estate_rules) for each host, C(estate_names) for all, and C(ansible_host)
-    where hosts are containers.
+  - Sets C(estate_zone), C(estate_address), C(estate_fqdn) and C(estate_rules) for each host, C(estate_names) for all,
+    and C(ansible_host) where hosts are containers.
 options:
   plugin:
     description: Marks a file as this plugin's.
@@ -56,7 +57,7 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         """Derive; raise AnsibleParserError with the model's own message where the inventory is wrong."""
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
-        sources = getattr(inventory, "processed_sources", [])
+        sources = [source for source in getattr(inventory, "processed_sources", []) if source]
         everyone = inventory.groups["all"]
         variables: dict[str, Any] = everyone.get_vars() | get_vars_from_inventory_sources(
             loader, sources, [everyone], "all"
@@ -66,11 +67,13 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
             for name, group in inventory.groups.items()
             if name not in ("all", "ungrouped")
         }
-        addresses = {name: host.vars.get("estate_address") for name, host in inventory.hosts.items()}
+        stated = {name: host.vars for name, host in inventory.hosts.items()}
         try:
-            estate = Estate.from_variables(variables, groups, addresses)
+            estate = Estate.from_variables(variables, groups, stated)
         except EstateError as error:
-            raise AnsibleParserError(f"The inventory describes no possible estate. {error}") from error
+            others = [source for source in sources if source != path]
+            where = "".join(f"{file}: " for file in files_that_state(error.subject, others))
+            raise AnsibleParserError(f"The inventory describes no possible estate. {where}{error}") from error
         inventory.set_variable("all", "estate_names", trusted(estate.names()))
         for host in estate.hosts.values():
             derived: dict[str, Any] = {
@@ -78,6 +81,8 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
                 "estate_fqdn": host.fqdn(estate.domain),
                 "estate_rules": [rule.model_dump(mode="json") for rule in estate.rules(host)],
             }
+            if host.address:
+                derived["estate_address"] = str(host.address)
             if variables.get("ansible_connection") == "docker":
                 derived["ansible_host"] = estate.container(host)
             for name, value in derived.items():

@@ -81,13 +81,11 @@ def test_scenarios_have_networks_of_their_own() -> None:
         content = load(path)
         zones = content.get("estate_zones") or content["all"]["vars"]["estate_zones"]
         for zone in zones.values():
-            if zone["network"] is None:
-                continue
-            network = ip_network(zone["network"])
-            clash = [where for other, where in seen.items() if other.overlaps(network)]
-            assert not clash, f"{path}: {network} is also in {clash}"
-            assert network.subnet_of(ip_network("198.18.0.0/15"))  # type: ignore[arg-type]
-            seen[network] = str(path)
+            for network in map(ip_network, zone["subnets"]):
+                clash = [where for other, where in seen.items() if other.overlaps(network)]
+                assert not clash, f"{path}: {network} is also in {clash}"
+                assert network.subnet_of(ip_network("198.18.0.0/15"))  # type: ignore[arg-type]
+                seen[network] = str(path)
 
 
 def test_environments_share_their_variables_and_differ_in_data() -> None:

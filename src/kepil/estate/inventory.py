@@ -36,5 +36,4 @@ def read_estate(listing: dict[str, Any] | None = None) -> Estate:
         name: group.get("hosts", []) for name, group in listing.items() if name not in ("_meta", "all", "ungrouped")
     }
     groups |= {name: [] for name in listing["all"]["children"] if name not in groups and name != "ungrouped"}
-    addresses = {name: values.get("estate_address") for name, values in listing["_meta"]["hostvars"].items()}
-    return Estate.from_variables(all_variables(listing), groups, addresses)
+    return Estate.from_variables(all_variables(listing), groups, listing["_meta"]["hostvars"])

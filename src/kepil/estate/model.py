@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
 
 from kepil.errors import KepilError
+from kepil.estate import invariants
 
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+Group = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 ClauseId = Annotated[str, StringConstraints(pattern=r"^(CP|GW|MG|SC|LQ)-[0-9A-Z][0-9A-Za-z./-]*$")]
 
 
+WORLD = IPv4Network("0.0.0.0/0")
+ADMINISTRATION_PORT = 22
+ESTATE_VARIABLES = ("estate_environment", "estate_domain", "estate_zones", "estate_flows", "estate_services")
+"""What the inventory states for group `all`."""
+
+
 class EstateError(KepilError):
-    """The inventory describes no possible estate. The message names the key, what it holds and what is allowed."""
+    """The inventory describes no possible estate. The message names the key, what it holds and what is allowed.
+
+    `subject` is the variable or the host that is wrong, as an inventory file spells it; None where no file does.
+    """
+
+    def __init__(self, message: str, subject: str | None = None) -> None:
+        super().__init__(message)
+        self.subject = subject
 
 
 class Noun(BaseModel):
@@ -24,12 +48,35 @@ class Noun(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+N = TypeVar("N", bound=Noun)
+
+
 class Zone(Noun):
-    """A network of its own. `network` is None for a zone whose hosts have no network at all."""
+    """A network of its own, or one that is not the estate's but whose packets reach it."""
 
     name: Label
-    purpose: str
-    network: IPv4Network | None
+    purpose: Annotated[str, StringConstraints(min_length=1)]
+    subnets: tuple[IPv4Network, ...]
+    """None at all for hosts without a network; 0.0.0.0/0 for whatever is in no other zone."""
+    vlan: Annotated[int, Field(ge=1, le=4094)] | None = None
+    """IEEE 802.1Q tag, where zones are VLANs."""
+    administered_from: tuple[Group, ...] = ()
+    """Groups from whose hosts operators reach the zone's hosts by SSH."""
+    outsiders: Group | None = None
+    """The group that whoever stands in the zone belongs to; set for networks that are not the estate's own."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.outsiders is None and (len(self.subnets) > 1 or WORLD in self.subnets):
+            raise ValueError("a zone of the estate's own has one subnet, or none; set outsiders if it is not its own")
+        if self.vlan is not None and not self.subnets:
+            raise ValueError("a zone without a subnet has no vlan")
+        return self
+
+    @property
+    def subnet(self) -> IPv4Network | None:
+        """Where the zone's hosts stand; None when they have no network."""
+        return self.subnets[0] if self.subnets and self.subnets[0] != WORLD else None
 
 
 class Host(Noun):
@@ -39,10 +86,22 @@ class Host(Noun):
     zone: Label
     address: IPv4Address | None
     groups: frozenset[str]
+    container_host: Label | None = None
+    """The host on which it is a container; None for a machine."""
 
     def fqdn(self, domain: str) -> str:
         """Name of the host in the estate's domain."""
         return f"{self.name}.{domain}"
+
+
+class HostVariables(BaseModel):
+    """What the inventory states of one host."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    estate_hostnum: Annotated[int, Field(ge=2)] | None = None
+    """The host's number in its zone's subnet, counted from the subnet's address; 1 is the router's."""
+    estate_container_host: Label | None = None
 
 
 class Flow(Noun):
@@ -62,9 +121,13 @@ class Rule(Noun):
     direction: Literal["in", "out"]
     protocol: Literal["tcp", "udp"]
     port: int
-    peers: tuple[IPv4Address, ...]
+    peers: tuple[IPv4Network, ...]
     why: str
     clause: str
+
+    @field_serializer("peers")
+    def _plain(self, peers: tuple[IPv4Network, ...]) -> list[str]:
+        return [str(peer.network_address) if peer.prefixlen == peer.max_prefixlen else str(peer) for peer in peers]
 
 
 class Estate(Noun):
@@ -80,94 +143,84 @@ class Estate(Noun):
 
     @classmethod
     def from_variables(
-        cls, variables: dict[str, Any], groups: dict[str, list[str]], addresses: dict[str, str | None]
+        cls, variables: dict[str, Any], groups: dict[str, list[str]], hosts: dict[str, dict[str, Any]]
     ) -> Estate:
-        """The estate that inventory variables, groups (name to hosts) and host addresses describe.
+        """The estate that the inventory's variables, groups (name to hosts) and host variables (by host) describe.
 
         Raises EstateError, naming the key, where they contradict each other or themselves.
         """
-        missing = [
-            key
-            for key in ("estate_environment", "estate_domain", "estate_zones", "estate_flows", "estate_services")
-            if key not in variables
-        ]
-        if missing:
-            raise EstateError(f"{', '.join(missing)}: not set; the inventory must define it for group 'all'")
+        for key in ESTATE_VARIABLES:
+            if key not in variables:
+                raise EstateError(f"{key}: not set; the inventory must define it for group 'all'", key)
+        zones = {name: _read(Zone, "estate_zones", name, zone) for name, zone in variables["estate_zones"].items()}
+        declared = [_read(Flow, "estate_flows", at, flow) for at, flow in enumerate(variables["estate_flows"])]
         try:
             estate = cls(
                 environment=variables["estate_environment"],
                 domain=variables["estate_domain"],
-                zones={name: Zone(name=name, **zone) for name, zone in variables["estate_zones"].items()},
-                hosts={name: cls._host(name, groups, addresses) for name in addresses},
+                zones=zones,
+                hosts={name: _host(name, groups, zones, stated) for name, stated in hosts.items()},
                 groups=frozenset(groups),
-                flows=tuple(Flow.model_validate(flow) for flow in variables["estate_flows"]),
+                flows=(*declared, *_administration(zones.values())),
                 services=variables["estate_services"],
             )
         except ValidationError as error:
-            raise EstateError(_explain(error)) from error
-        for check in (estate._check_zones, estate._check_addresses, estate._check_flows, estate._check_services):
-            for problem in check():
-                raise EstateError(problem)
+            subject = f"estate_{error.errors()[0]['loc'][0]}"
+            raise EstateError(f"{subject}: {_explain(error)}", subject) from error
+        invariant = partial(invariants.broken, estate)
+        for check in (
+            estate._check_zones,
+            invariant,
+            estate._check_addresses,
+            estate._check_flows,
+            estate._check_services,
+        ):
+            for subject, problem in check():
+                raise EstateError(f"{subject}: {problem}", subject)
         return estate
 
-    @staticmethod
-    def _host(name: str, groups: dict[str, list[str]], addresses: dict[str, str | None]) -> Host:
-        mine = {group for group, members in groups.items() if name in members}
-        zones = sorted(group for group in mine if group.startswith("zone_"))
-        if len(zones) != 1:
-            raise EstateError(
-                f"host {name}: stands in {len(zones)} zones {zones}; put it into exactly one group zone_*"
-            )
-        address = addresses[name]
-        return Host(
-            name=name,
-            zone=zones[0].removeprefix("zone_"),
-            address=IPv4Address(address) if address else None,
-            groups=frozenset(mine),
-        )
+    def _check_zones(self) -> Iterator[tuple[str, str]]:
+        subnets = [(zone.name, subnet) for zone in self.zones.values() for subnet in zone.subnets if subnet != WORLD]
+        for index, (name, subnet) in enumerate(subnets):
+            for other, other_subnet in subnets[index + 1 :]:
+                if subnet.overlaps(other_subnet):
+                    yield "estate_zones", f"{name} ({subnet}) and {other} ({other_subnet}) overlap; give each its own"
+        tags: dict[int, str] = {}
+        for zone in self.zones.values():
+            if zone.vlan is not None and tags.setdefault(zone.vlan, zone.name) != zone.name:
+                yield "estate_zones", f"{zone.name}: vlan {zone.vlan} is {tags[zone.vlan]}'s; give each zone its own"
+            for group in (*zone.administered_from, *((zone.outsiders,) if zone.outsiders else ())):
+                if group not in self.groups:
+                    yield "estate_zones", f"{zone.name}: '{group}' is no group of the inventory"
 
-    def _check_zones(self) -> Iterator[str]:
-        networks = [(zone.name, zone.network) for zone in self.zones.values() if zone.network]
-        for index, (name, network) in enumerate(networks):
-            for other, other_network in networks[index + 1 :]:
-                if network.overlaps(other_network):
-                    yield f"estate_zones: {name} ({network}) and {other} ({other_network}) overlap; give each its own"
-
-    def _check_addresses(self) -> Iterator[str]:
+    def _check_addresses(self) -> Iterator[tuple[str, str]]:
         seen: dict[IPv4Address, str] = {}
         for host in self.hosts.values():
-            zone = self.zones.get(host.zone)
-            if zone is None:
-                yield f"host {host.name}: zone '{host.zone}' is not in estate_zones ({', '.join(sorted(self.zones))})"
-            elif zone.network is None:
-                if host.address is not None:
-                    yield f"host {host.name}: estate_address {host.address}, but zone '{zone.name}' has no network"
-            elif host.address is None:
-                yield f"host {host.name}: no estate_address; choose a free one in {zone.network} (zone '{zone.name}')"
-            elif host.address not in zone.network:
-                yield f"host {host.name}: estate_address {host.address} lies outside zone {zone.name}, {zone.network}"
-            elif host.address == zone.network.network_address + 1:
-                yield f"host {host.name}: estate_address {host.address} is the zone's router; choose another"
-            elif host.address in seen:
-                yield f"host {host.name}: estate_address {host.address} is already {seen[host.address]}'s"
-            if host.address is not None:
-                seen[host.address] = host.name
+            if host.address is not None and seen.setdefault(host.address, host.name) != host.name:
+                yield host.name, f"its address {host.address} is already {seen[host.address]}'s; choose another hostnum"
+            if host.container_host is not None:
+                holder = self.hosts.get(host.container_host)
+                if holder is None or "container_host" not in holder.groups:
+                    yield host.name, f"estate_container_host '{host.container_host}' is no host of group container_host"
 
-    def _check_flows(self) -> Iterator[str]:
+    def _check_flows(self) -> Iterator[tuple[str, str]]:
         known = self.groups | {"all"}
         for flow in self.flows:
             for key, group in (("from", flow.source), ("to", flow.destination)):
                 if group not in known:
-                    yield f"estate_flows: {key}: '{group}' is no group of the inventory ({flow.why})"
+                    yield "estate_flows", f"{key}: '{group}' is no group of the inventory ({flow.why})"
             for end in (flow.source, flow.destination):
                 bare = [h.name for h in self.members(end) if h.address is None] if end != "all" else []
                 if bare:
-                    yield f"estate_flows: '{end}' holds {', '.join(bare)}, which has no network at all ({flow.why})"
+                    yield (
+                        "estate_flows",
+                        f"'{end}' holds {', '.join(bare)}, which has no network at all ({flow.why})",
+                    )
 
-    def _check_services(self) -> Iterator[str]:
+    def _check_services(self) -> Iterator[tuple[str, str]]:
         for name, group in self.services.items():
             if group not in self.groups:
-                yield f"estate_services: {name}: '{group}' is no group of the inventory"
+                yield "estate_services", f"{name}: '{group}' is no group of the inventory"
 
     def container(self, host: Host) -> str:
         """Name of the container that a host is, where hosts are containers."""
@@ -179,6 +232,24 @@ class Estate(Noun):
             (host for host in self.hosts.values() if group == "all" or group in host.groups), key=lambda host: host.name
         )
 
+    def subnets(self, zone: Zone) -> list[IPv4Network]:
+        """The zone's subnets; 0.0.0.0/0 is resolved to what belongs to no other zone."""
+        if WORLD not in zone.subnets:
+            return list(zone.subnets)
+        rest = [WORLD]
+        for other in self.zones.values():
+            for subnet in other.subnets if other is not zone else ():
+                rest = [part for piece in rest for part in _without(piece, subnet)]
+        return rest
+
+    def peers(self, group: str, but: Host | None = None) -> tuple[IPv4Network, ...]:
+        """Where members of a group are: hosts, and the networks whose outsiders they are. Not overlapping, in order."""
+        hosts = [IPv4Network(h.address) for h in self.members(group) if h.address and h is not but]
+        outside = [net for zone in self.zones.values() if zone.outsiders == group for net in self.subnets(zone)]
+        return tuple(collapse_addresses(outside)) + tuple(
+            host for host in hosts if not any(host.subnet_of(net) for net in outside)
+        )
+
     def rules(self, host: Host) -> list[Rule]:
         """The host's firewall: every flow that it takes part in, as rules towards its peers. Default is to drop."""
         rules = []
@@ -187,22 +258,11 @@ class Estate(Noun):
                 ("in", flow.destination, flow.source),
                 ("out", flow.source, flow.destination),
             ):
-                if mine != "all" and mine not in host.groups:
+                if host.address is None or (mine != "all" and mine not in host.groups):
                     continue
-                peers = tuple(p.address for p in self.members(theirs) if p.address and p.name != host.name)
-                if peers and host.address:
-                    rules.append(
-                        Rule.model_validate(
-                            {
-                                "direction": direction,
-                                "protocol": flow.protocol,
-                                "port": flow.port,
-                                "peers": peers,
-                                "why": flow.why,
-                                "clause": flow.clause,
-                            }
-                        )
-                    )
+                if peers := self.peers(theirs, but=host):
+                    named = {"protocol": flow.protocol, "port": flow.port, "why": flow.why, "clause": flow.clause}
+                    rules.append(Rule.model_validate({"direction": direction, "peers": peers, **named}))
         return rules
 
     def names(self) -> list[dict[str, Any]]:
@@ -218,7 +278,67 @@ class Estate(Noun):
         return table
 
 
+def _read(kind: type[N], key: str, at: str | int, value: Any) -> N:
+    try:
+        return kind.model_validate({"name": at, **value} if kind is Zone and isinstance(value, dict) else value)
+    except ValidationError as error:
+        raise EstateError(f"{key}: {at}: {_explain(error)}", key) from error
+
+
+def _host(name: str, groups: dict[str, list[str]], zones: dict[str, Zone], stated: dict[str, Any]) -> Host:
+    mine = frozenset(group for group, members in groups.items() if name in members)
+    standing = sorted(group.removeprefix("zone_") for group in mine if group.startswith("zone_"))
+    if len(standing) != 1:
+        raise EstateError(f"{name}: stands in {len(standing)} zones {standing}; put it into one group zone_*", name)
+    zone = zones.get(standing[0])
+    if zone is None:
+        raise EstateError(f"{name}: zone '{standing[0]}' is not in estate_zones ({', '.join(sorted(zones))})", name)
+    try:
+        variables = HostVariables.model_validate(stated)
+    except ValidationError as error:
+        raise EstateError(f"{name}: {_explain(error)}", name) from error
+    address = _address(name, zone, variables.estate_hostnum)
+    return Host(name=name, zone=zone.name, address=address, groups=mine, container_host=variables.estate_container_host)
+
+
+def _address(name: str, zone: Zone, number: int | None) -> IPv4Address | None:
+    if zone.subnet is None:
+        if number is not None:
+            raise EstateError(f"{name}: estate_hostnum {number}, but zone '{zone.name}' has no network", name)
+        return None
+    largest = zone.subnet.num_addresses - 2
+    if number is None or number > largest:
+        raise EstateError(
+            f"{name}: estate_hostnum is {number or 'not set'}; choose a free number from 2 to {largest}"
+            f" in {zone.subnet} (zone '{zone.name}')",
+            name,
+        )
+    return zone.subnet[number]
+
+
+def _administration(zones: Iterable[Zone]) -> Iterator[Flow]:
+    for zone in zones:
+        for group in zone.administered_from:
+            yield Flow.model_validate(
+                {
+                    "from": group,
+                    "to": f"zone_{zone.name}",
+                    "protocol": "tcp",
+                    "port": ADMINISTRATION_PORT,
+                    "why": f"Operators administer zone {zone.name} by SSH",
+                    "clause": "CP-6.7",
+                }
+            )
+
+
+def _without(piece: IPv4Network, hole: IPv4Network) -> Iterator[IPv4Network]:
+    if hole.subnet_of(piece):
+        yield from piece.address_exclude(hole)
+    elif not piece.subnet_of(hole):
+        yield piece
+
+
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or error.title
-    return f"{error.title}: {where}: {first['msg']} (holds {first['input']!r})"
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where + ': ' if where else ''}{first['msg']} (holds {first['input']!r})"

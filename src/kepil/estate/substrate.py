@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from kepil.estate.model import EstateError
+from kepil.estate.model import Estate, EstateError
 
 # What a container needs before Ansible can speak to it as to a machine. Everything else comes from the roles' lists.
 BOOTSTRAP_PACKAGES = ("ca-certificates", "dbus", "python3", "python3-apt", "systemd", "systemd-sysv")
@@ -89,35 +89,26 @@ def images(project: Path, groups: Groups, mirror: str) -> dict[str, Any]:
     return {"base": base, "layers": list(layers.values()), "of_host": of_host}
 
 
-def describe(
-    project: Path,
-    environment: str,
-    zones: dict[str, Any],
-    groups: Groups,
-    addresses: dict[str, str | None],
-    mirror: str,
-) -> dict[str, Any]:
+def describe(project: Path, estate: Estate, groups: Groups, mirror: str) -> dict[str, Any]:
     """Images, networks and hosts of an environment as containers: the whole substrate as plain data."""
     built = images(project, groups, mirror)
+    prefix = f"kepil-{estate.environment}"
     networks = [
-        {"name": f"kepil-{environment}-{name}", "zone": name, "subnet": str(zone["network"])}
-        for name, zone in zones.items()
-        if zone["network"]
+        {"name": f"{prefix}-{zone.name}", "zone": zone.name, "subnet": str(zone.subnet)}
+        for zone in estate.zones.values()
+        if zone.subnet
     ]
     hosts = []
-    for name, address in addresses.items():
-        zone = next(
-            group.removeprefix("zone_") for group in groups if group.startswith("zone_") and name in groups[group]
-        )
-        host: dict[str, Any] = {
-            "name": name,
-            "container": f"kepil-{environment}-{name}",
-            "image": built["of_host"][name],
+    for host in estate.hosts.values():
+        described: dict[str, Any] = {
+            "name": host.name,
+            "container": estate.container(host),
+            "image": built["of_host"][host.name],
             "command": COMMAND,
-            "network": f"kepil-{environment}-{zone}" if address else None,
-            "address": address,
+            "network": f"{prefix}-{host.zone}" if host.address else None,
+            "address": str(host.address) if host.address else None,
         }
-        host["spec"] = hashlib.sha256(json.dumps(host, sort_keys=True).encode()).hexdigest()[:16]
-        host["wanted"] = f"{host['container']} {host['spec']}"  # as the engine lists it when it runs as described
-        hosts.append(host)
+        described["spec"] = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+        described["wanted"] = f"{described['container']} {described['spec']}"  # as the engine lists it when it runs so
+        hosts.append(described)
     return {"base": built["base"], "layers": built["layers"], "networks": networks, "hosts": hosts}

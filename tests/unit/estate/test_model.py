@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -15,9 +16,9 @@ def variables(**changes: Any) -> dict[str, Any]:
         "estate_environment": "test",
         "estate_domain": "kepil.test",
         "estate_zones": {
-            "vault": {"purpose": "root", "network": None},
-            "core": {"purpose": "CA", "network": "198.18.1.0/24"},
-            "hsm": {"purpose": "keys", "network": "198.18.2.0/24"},
+            "vault": {"purpose": "root", "subnets": []},
+            "core": {"purpose": "CA", "subnets": ["198.18.1.0/24"]},
+            "hsm": {"purpose": "keys", "subnets": ["198.18.2.0/24"]},
         },
         "estate_flows": [flow],
         "estate_services": {"pki": "ca"},
@@ -32,28 +33,32 @@ GROUPS = {
     "ca": ["ca01"],
     "hsm": ["hsm01", "hsm02"],
 }
-ADDRESSES: dict[str, str | None] = {
-    "root01": None,
-    "ca01": "198.18.1.11",
-    "hsm01": "198.18.2.11",
-    "hsm02": "198.18.2.12",
+HOSTS: dict[str, dict[str, Any]] = {
+    "root01": {},
+    "ca01": {"estate_hostnum": 11},
+    "hsm01": {"estate_hostnum": 11},
+    "hsm02": {"estate_hostnum": 12},
 }
 
 
 def estate(
     values: dict[str, Any] | None = None,
     groups: dict[str, list[str]] = GROUPS,
-    addresses: dict[str, str | None] = ADDRESSES,
+    hosts: dict[str, dict[str, Any]] = HOSTS,
 ) -> Estate:
-    return Estate.from_variables(values or variables(), groups, addresses)
+    return Estate.from_variables(values or variables(), groups, hosts)
 
 
 def test_each_end_of_a_flow_gets_its_rule() -> None:
     made = estate()
     (out,) = made.rules(made.hosts["ca01"])
-    assert (out.direction, out.port, [str(p) for p in out.peers]) == ("out", 2351, ["198.18.2.11", "198.18.2.12"])
+    assert (out.direction, out.port, out.model_dump(mode="json")["peers"]) == (
+        "out",
+        2351,
+        ["198.18.2.11", "198.18.2.12"],
+    )
     (inward,) = made.rules(made.hosts["hsm02"])
-    assert (inward.direction, [str(p) for p in inward.peers]) == ("in", ["198.18.1.11"])
+    assert (inward.direction, inward.model_dump(mode="json")["peers"]) == ("in", ["198.18.1.11"])
 
 
 def test_a_host_without_a_flow_has_no_rule() -> None:
@@ -65,7 +70,7 @@ def test_all_reaches_every_host_with_a_network_and_not_itself() -> None:
     flow = {"from": "all", "to": "ca", "protocol": "udp", "port": 123, "why": "time", "clause": "CP-5.4"}
     made = estate(variables(estate_flows=[flow]))
     (rule,) = made.rules(made.hosts["ca01"])
-    assert [str(p) for p in rule.peers] == ["198.18.2.11", "198.18.2.12"]
+    assert rule.model_dump(mode="json")["peers"] == ["198.18.2.11", "198.18.2.12"]
     assert made.rules(made.hosts["root01"]) == []
 
 
@@ -116,16 +121,16 @@ def test_names_hold_services_on_each_host_that_answers_them() -> None:
         ),
         ({"estate_services": {"pki": "nobody"}}, "estate_services: pki: 'nobody'"),
         (
-            {"estate_zones": variables()["estate_zones"] | {"core": {"purpose": "CA", "network": "198.18.2.0/25"}}},
+            {"estate_zones": variables()["estate_zones"] | {"core": {"purpose": "CA", "subnets": ["198.18.2.0/25"]}}},
             "overlap",
         ),
         (
-            {"estate_zones": variables()["estate_zones"] | {"core": {"purpose": "CA", "network": "198.18.1.300/24"}}},
-            "network",
+            {"estate_zones": variables()["estate_zones"] | {"core": {"purpose": "CA", "subnets": ["198.18.1.300/24"]}}},
+            "core: subnets",
         ),
         (
-            {"estate_zones": variables()["estate_zones"] | {"core": {"purpose": "CA", "netwrok": "198.18.1.0/24"}}},
-            "netwrok",
+            {"estate_zones": variables()["estate_zones"] | {"core": {"purpose": "CA", "subnet": ["198.18.1.0/24"]}}},
+            "core: subnet",
         ),
     ],
 )
@@ -135,18 +140,25 @@ def test_wrong_data_is_refused_with_the_key(changes: dict[str, Any], message: st
 
 
 @pytest.mark.parametrize(
-    ("addresses", "message"),
+    ("host", "stated", "message"),
     [
-        ({"ca01": None}, "ca01: no estate_address"),
-        ({"ca01": "198.18.9.1"}, "ca01: estate_address 198.18.9.1 lies outside"),
-        ({"ca01": "198.18.1.1"}, "router"),
-        ({"hsm02": "198.18.2.11"}, "already hsm01's"),
-        ({"root01": "198.18.1.9"}, "zone 'vault' has no network"),
+        ("ca01", {}, "ca01: estate_hostnum is not set; choose a free number from 2 to 254 in 198.18.1.0/24"),
+        ("ca01", {"estate_hostnum": 255}, "ca01: estate_hostnum is 255; choose"),
+        ("ca01", {"estate_hostnum": 1}, "ca01: estate_hostnum: .*greater than or equal to 2"),
+        ("ca01", {"estate_hostnum": "11"}, "ca01: estate_hostnum: .*valid integer .holds '11'"),
+        ("hsm02", {"estate_hostnum": 11}, "hsm02: its address 198.18.2.11 is already hsm01's"),
+        ("root01", {"estate_hostnum": 9}, "root01: estate_hostnum 9, but zone 'vault' has no network"),
+        (
+            "ca01",
+            {"estate_hostnum": 11, "estate_container_host": "hsm01"},
+            "'hsm01' is no host of group container_host",
+        ),
     ],
 )
-def test_wrong_addresses_are_refused_with_the_host(addresses: dict[str, str | None], message: str) -> None:
-    with pytest.raises(EstateError, match=message):
-        estate(addresses=ADDRESSES | addresses)
+def test_wrong_hosts_are_refused_by_name(host: str, stated: dict[str, Any], message: str) -> None:
+    with pytest.raises(EstateError, match=message) as refusal:
+        estate(hosts=HOSTS | {host: stated})
+    assert refusal.value.subject == host
 
 
 def test_a_host_stands_in_exactly_one_zone() -> None:
@@ -161,3 +173,62 @@ def test_a_missing_key_is_named() -> None:
     del values["estate_flows"]
     with pytest.raises(EstateError, match=r"estate_flows: not set"):
         estate(values)
+
+
+def zones(**changes: dict[str, Any]) -> dict[str, Any]:
+    return variables()["estate_zones"] | changes  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("zone", "message"),
+    [
+        ({"subnets": ["198.18.7.0/24", "198.18.8.0/24"]}, "more: .*has one subnet, or none"),
+        ({"subnets": ["0.0.0.0/0"]}, "more: .*has one subnet, or none"),
+        ({"subnets": [], "vlan": 7}, "more: .*without a subnet has no vlan"),
+        ({"subnets": ["198.18.7.0/24"], "vlan": 4095}, "more: vlan"),
+        ({"subnets": ["198.18.7.0/24"], "outsiders": "nobody"}, "more: 'nobody' is no group"),
+        ({"subnets": ["198.18.7.0/24"], "administered_from": ["nobody"]}, "more: 'nobody' is no group"),
+    ],
+)
+def test_wrong_zones_are_refused_by_name(zone: dict[str, Any], message: str) -> None:
+    with pytest.raises(EstateError, match=message) as refusal:
+        estate(variables(estate_zones=zones(more={"purpose": "more"} | zone)))
+    assert refusal.value.subject == "estate_zones"
+
+
+def test_a_vlan_is_one_zones() -> None:
+    tagged = {name: zone | {"vlan": 7} for name, zone in zones().items() if zone["subnets"]}
+    with pytest.raises(EstateError, match="vlan 7 is core's"):
+        estate(variables(estate_zones=zones(**tagged)))
+
+
+def test_whoever_stands_in_a_zone_with_outsiders_is_a_peer() -> None:
+    flow = {"from": "anyone", "to": "ca", "protocol": "tcp", "port": 80, "why": "ask", "clause": "CP-2.1"}
+    made = estate(
+        variables(
+            estate_zones=zones(world={"purpose": "all", "subnets": ["0.0.0.0/0"], "outsiders": "anyone"}),
+            estate_flows=[flow],
+        ),
+        GROUPS | {"anyone": []},
+    )
+    (rule,) = made.rules(made.hosts["ca01"])
+    assert rule.direction == "in"
+    assert sum(peer.num_addresses for peer in rule.peers) == 2**32 - 2 * 256, "everyone but the estate's own zones"
+    assert not any(
+        peer.overlaps(ip_network(zone)) for peer in rule.peers for zone in ("198.18.1.0/24", "198.18.2.0/24")
+    )
+
+
+def test_a_host_inside_the_outsiders_network_is_named_once() -> None:
+    flow = {"from": "ca", "to": "hsm", "protocol": "tcp", "port": 2351, "why": "sign", "clause": "CP-6.2"}
+    core = zones()["core"] | {"outsiders": "ca"}
+    made = estate(variables(estate_zones=zones(core=core), estate_flows=[flow]))
+    (rule,) = made.rules(made.hosts["hsm01"])
+    assert rule.model_dump(mode="json")["peers"] == ["198.18.1.0/24"]
+
+
+def test_operators_come_by_ssh_from_the_groups_that_administer_a_zone() -> None:
+    made = estate(variables(estate_zones=zones(hsm=zones()["hsm"] | {"administered_from": ["ca"]})))
+    (_, administration) = made.rules(made.hosts["hsm01"])
+    dumped = administration.model_dump(mode="json")
+    assert (dumped["direction"], dumped["port"], dumped["peers"]) == ("in", 22, ["198.18.1.11"])

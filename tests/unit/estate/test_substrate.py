@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kepil.estate.model import EstateError
+from kepil.estate.model import Estate, EstateError
 from kepil.estate.substrate import describe, images, matches
 
 GROUPS = {"zone_core": ["ca01", "db01"], "zone_vault": ["root01"], "ca": ["ca01"], "database": ["db01"]}
@@ -77,10 +77,22 @@ def test_a_tag_changes_with_how_images_are_made(project: Path) -> None:
 
 
 def test_a_host_without_an_address_gets_no_network(project: Path) -> None:
-    zones = {"core": {"network": "198.18.3.0/24"}, "vault": {"network": None}}
-    made = describe(
-        project, "test", zones, GROUPS | {"root": ["root01"]}, {"ca01": "198.18.3.11", "root01": None}, MIRROR
+    groups = {"zone_core": ["ca01"], "zone_vault": ["root01"], "ca": ["ca01"], "root": ["root01"]}
+    estate = Estate.from_variables(
+        {
+            "estate_environment": "test",
+            "estate_domain": "kepil.test",
+            "estate_zones": {
+                "core": {"purpose": "CA", "subnets": ["198.18.3.0/24"]},
+                "vault": {"purpose": "root", "subnets": []},
+            },
+            "estate_flows": [],
+            "estate_services": {},
+        },
+        groups,
+        {"ca01": {"estate_hostnum": 11}, "root01": {}},
     )
+    made = describe(project, estate, groups, MIRROR)
     by_name = {host["name"]: host for host in made["hosts"]}
     assert by_name["root01"]["network"] is None
     assert by_name["ca01"]["network"] == "kepil-test-core"

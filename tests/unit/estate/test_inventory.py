@@ -1,0 +1,66 @@
+"""A wrong inventory stops every Ansible command, with the file, the key, what it holds and what is allowed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def inventories(tmp_path: Path) -> Path:
+    """A copy of the inventories that a test may break."""
+    return Path(shutil.copytree(PROJECT / "inventories", tmp_path / "inventories"))
+
+
+def complaint(inventories: Path) -> str:
+    """What Ansible says of the development inventory, which it must refuse."""
+    sources = [inventories / name for name in ("common", "development", "estate.kepil.yml")]
+    done = subprocess.run(
+        ["ansible-inventory", "--list", *(word for source in sources for word in ("-i", str(source)))],
+        cwd=PROJECT,
+        env=os.environ | {"NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    return " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        (
+            "development/group_vars/all/zones.yml",
+            "198.18.3.0/24",
+            "198.18.2.0/25",
+            "estate_zones: hsm (198.18.2.0/24) and core (198.18.2.0/25) overlap; give each its own",
+        ),
+        (
+            "common/group_vars/all/flows.yml",
+            "from: ca, to: hsm",
+            "from: organisation, to: hsm",
+            "only hosts of status, core, registration that need a key reach zone hsm",
+        ),
+        (
+            "development/hosts.yml",
+            "ca01: {estate_hostnum: 11}",
+            "ca01: {estate_hostnum: 999}",
+            "ca01: estate_hostnum is 999; choose a free number from 2 to 254 in 198.18.3.0/24",
+        ),
+    ],
+)
+def test_the_file_is_named(inventories: Path, file: str, old: str, new: str, message: str) -> None:
+    path = inventories / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    said = complaint(inventories)
+    assert message in said
+    assert f"{path}:" in said
