@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def files_that_state(subject: str | None, sources: Iterable[str]) -> list[str]:
-    """The inventory file that holds a key of this name, a variable's or a host's: the last one, as it counts; or none."""
+    """The last inventory file that holds a key of this name, a variable's or a host's; it is the one that counts."""
     if subject is None:
         return []
     key = re.compile(rf"^\s*{re.escape(subject)}\s*:|[{{,]\s*{re.escape(subject)}\s*:", re.MULTILINE)
