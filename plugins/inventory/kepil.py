@@ -6,12 +6,16 @@ from typing import Any
 
 from ansible.errors import AnsibleParserError
 from ansible.inventory.data import InventoryData
+from ansible.inventory.group import Group
+from ansible.inventory.helpers import sort_groups
+from ansible.inventory.host import Host
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.template import trust_as_template
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
 from kepil.estate.model import Estate, EstateError
+from kepil.estate.model import Host as EstateHost
 from kepil.estate.sources import files_that_state
 
 DOCUMENTATION = """
@@ -57,33 +61,74 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         """Derive; raise AnsibleParserError with the model's own message where the inventory is wrong."""
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
-        sources = [source for source in getattr(inventory, "processed_sources", []) if source]
-        everyone = inventory.groups["all"]
-        variables: dict[str, Any] = everyone.get_vars() | get_vars_from_inventory_sources(
-            loader, sources, [everyone], "all"
-        )
-        groups = {
-            name: sorted(host.name for host in group.get_hosts())
-            for name, group in inventory.groups.items()
-            if name not in ("all", "ungrouped")
-        }
-        stated = {name: host.vars for name, host in inventory.hosts.items()}
+        sources = [source for source in getattr(inventory, "processed_sources", []) if source and source != path]
+        stated = Stated(inventory, loader, sources)
+        add_derived_groups(inventory, stated.of_everyone)
         try:
-            estate = Estate.from_variables(variables, groups, stated)
+            estate = Estate.from_variables(stated.of_everyone, stated.groups(), stated.of_hosts())
         except EstateError as error:
-            others = [source for source in sources if source != path]
-            where = "".join(f"{file}: " for file in files_that_state(error.subject, others))
+            where = "".join(f"{file}: " for file in files_that_state(error.subject, sources))
             raise AnsibleParserError(f"The inventory describes no possible estate. {where}{error}") from error
         inventory.set_variable("all", "estate_names", trusted(estate.names()))
         for host in estate.hosts.values():
-            derived: dict[str, Any] = {
-                "estate_zone": host.zone,
-                "estate_fqdn": host.fqdn(estate.domain),
-                "estate_rules": [rule.model_dump(mode="json") for rule in estate.rules(host)],
-            }
-            if host.address:
-                derived["estate_address"] = str(host.address)
-            if variables.get("ansible_connection") == "docker":
-                derived["ansible_host"] = estate.container(host)
-            for name, value in derived.items():
+            connection = stated.of_host(host.name).get("ansible_connection")
+            for name, value in derived_variables(estate, host, connection).items():
                 inventory.set_variable(host.name, name, trusted(value))
+
+
+class Stated:
+    """What the sources before this one state."""
+
+    def __init__(self, inventory: InventoryData, loader: DataLoader, sources: list[str]) -> None:
+        self._inventory, self._loader, self._sources = inventory, loader, sources
+        self.of_everyone: dict[str, Any] = self._merged(inventory.groups["all"])
+
+    def groups(self) -> dict[str, list[str]]:
+        """Hosts of each group."""
+        return {
+            name: sorted(host.name for host in group.get_hosts())
+            for name, group in self._inventory.groups.items()
+            if name not in ("all", "ungrouped")
+        }
+
+    def of_host(self, name: str) -> dict[str, Any]:
+        """Variables of a host with those of its groups, by Ansible's precedence."""
+        host = self._inventory.hosts[name]
+        merged: dict[str, Any] = {}
+        for holder in (*sort_groups(host.get_groups()), host):
+            merged |= self._merged(holder)
+        return merged
+
+    def of_hosts(self) -> dict[str, dict[str, Any]]:
+        """Variables of every host."""
+        return {name: self.of_host(name) for name in self._inventory.hosts}
+
+    def _merged(self, holder: Group | Host) -> dict[str, Any]:
+        files: dict[str, Any] = get_vars_from_inventory_sources(self._loader, self._sources, [holder], "all")
+        stated: dict[str, Any] = holder.vars
+        return stated | files
+
+
+def add_derived_groups(inventory: InventoryData, variables: dict[str, Any]) -> None:
+    """Software HSMs are hosts like others; a vendor's appliance is not configured here."""
+    parent, members = (
+        ("software_hsm", ("hsm", "root")) if variables.get("hsm_kind") == "software" else ("appliance", ("hsm",))
+    )
+    for name in {parent, *members} - inventory.groups.keys():
+        inventory.add_group(name)
+    for member in members:
+        inventory.add_child(parent, member)
+
+
+def derived_variables(estate: Estate, host: EstateHost, connection: str | None) -> dict[str, Any]:
+    """What follows from the estate for one host."""
+    variables: dict[str, Any] = {
+        "estate_zone": host.zone,
+        "estate_fqdn": host.fqdn(estate.domain),
+        "estate_rules": [rule.model_dump(mode="json") for rule in estate.rules(host)],
+    }
+    if host.address:
+        variables["estate_address"] = variables["ansible_host"] = str(host.address)
+    if connection == "docker":
+        variables["ansible_host"] = estate.container(host)
+    return variables

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from kepil.estate.model import Estate, EstateError
 
 
-def read_listing() -> dict[str, Any]:
-    """`ansible-inventory --list` of the configured sources.
+def environment_sources(inventories: Path, environment: str) -> list[Path]:
+    """The inventory sources of an environment, in the order in which they count; raises EstateError if it has none."""
+    own = inventories / environment
+    if not own.is_dir():
+        raise EstateError(f"environment '{environment}': there is no folder {own}")
+    return [inventories / "common", own, inventories / "estate.kepil.yml"]
+
+
+def read_listing(sources: Sequence[Path] = ()) -> dict[str, Any]:
+    """`ansible-inventory --list` of these sources, or of the configured ones.
 
     Raises EstateError with Ansible's own message where a source cannot be read.
     """
-    done = subprocess.run(["ansible-inventory", "--list"], capture_output=True, text=True, check=False)
+    inventory = [f"--inventory={source}" for source in sources]
+    done = subprocess.run(["ansible-inventory", "--list", *inventory], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise EstateError(done.stderr.strip() or done.stdout.strip())
     listing: dict[str, Any] = json.loads(done.stdout)

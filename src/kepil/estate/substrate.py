@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from kepil.estate import resources
 from kepil.estate.model import Estate, EstateError
 
-# What a container needs before Ansible can speak to it as to a machine. Everything else comes from the roles' lists.
-BOOTSTRAP_PACKAGES = ("ca-certificates", "dbus", "python3", "python3-apt", "systemd", "systemd-sysv")
-
-# systemd gives credentials to services by mounts made in a namespace beside its own; they reach its own only where
-# mounts are shared, as on a machine. A container engine starts with them private.
-COMMAND = ("/bin/sh", "-c", "mount --make-rshared / && exec /lib/systemd/systemd")
+# What a container needs before Ansible can speak to it as to a machine: by the container runtime or, in a rehearsal,
+# by SSH. Everything else comes from the roles' lists.
+BOOTSTRAP_PACKAGES = (
+    "ca-certificates",
+    "dbus",
+    "openssh-server",
+    "python3",
+    "python3-apt",
+    "sudo",
+    "systemd",
+    "systemd-sysv",
+)
 
 Groups = dict[str, list[str]]
 
@@ -72,12 +78,14 @@ def images(project: Path, groups: Groups, mirror: str) -> dict[str, Any]:
     base_recipe, layer_recipe = ((recipe / name).read_text(encoding="utf-8") for name in ("images.yml", "bake.sh"))
     plays = read_plays(project / "playbooks" / "layers")
     roles = project / "roles"
-    common = {p for play in plays if play["hosts"] == "all" for r in play_roles(play) for p in role_packages(roles, r)}
+    standing = sorted({name for members in groups.values() for name in members} - set(groups.get("appliance", [])))
+    everywhere = [play for play in plays if all(matches(play["hosts"], host, groups) for host in standing)]
+    common = {p for play in everywhere for role in play_roles(play) for p in role_packages(roles, role)}
     base_packages = sorted(common | set(BOOTSTRAP_PACKAGES))
     base: dict[str, Any] = {"tag": _tag("base", [mirror, base_recipe, *base_packages]), "packages": base_packages}
     layers: dict[str, dict[str, Any]] = {}
     of_host: dict[str, str] = {}
-    for host in sorted({name for members in groups.values() for name in members}):
+    for host in standing:
         applied = [r for play in plays if matches(play["hosts"], host, groups) for r in play_roles(play)]
         packages = sorted({p for role in applied for p in role_packages(roles, role)} - set(base_packages))
         if not packages:
@@ -92,23 +100,7 @@ def images(project: Path, groups: Groups, mirror: str) -> dict[str, Any]:
 def describe(project: Path, estate: Estate, groups: Groups, mirror: str) -> dict[str, Any]:
     """Images, networks and hosts of an environment as containers: the whole substrate as plain data."""
     built = images(project, groups, mirror)
-    prefix = f"kepil-{estate.environment}"
-    networks = [
-        {"name": f"{prefix}-{zone.name}", "zone": zone.name, "subnet": str(zone.subnet)}
-        for zone in estate.zones.values()
-        if zone.subnet
-    ]
-    hosts = []
-    for host in estate.hosts.values():
-        described: dict[str, Any] = {
-            "name": host.name,
-            "container": estate.container(host),
-            "image": built["of_host"][host.name],
-            "command": COMMAND,
-            "network": f"{prefix}-{host.zone}" if host.address else None,
-            "address": str(host.address) if host.address else None,
-        }
-        described["spec"] = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
-        described["wanted"] = f"{described['container']} {described['spec']}"  # as the engine lists it when it runs so
-        hosts.append(described)
-    return {"base": built["base"], "layers": built["layers"], "networks": networks, "hosts": hosts}
+    ground = resources.local(estate, built["of_host"].__getitem__, "ansible")
+    # `wanted` is how the engine lists a host that runs as described.
+    hosts = [{**host, "wanted": f"{host['container']} {host['spec']}"} for host in ground["hosts"]]
+    return {"base": built["base"], "layers": built["layers"], "networks": ground["networks"], "hosts": hosts}

@@ -1,0 +1,177 @@
+"""Networks and containers as plain data: the one description that community.docker and Pulumi both build from.
+
+Each attribute stands here with its value, so that neither way falls back on a default of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Literal, TypedDict
+
+from kepil.estate.model import Estate, EstateError, Host, Zone
+
+Maker = Literal["ansible", "pulumi"]
+Driver = Literal["bridge", "macvlan"]
+MADE_BY = "kepil.made-by"
+"""Label that says which of the two ways made a resource: neither takes over what the other made."""
+APPLIANCE = "appliance"
+"""The group of hosts that the estate uses and that nobody raises."""
+LONGEST_INTERFACE = 15  # IFNAMSIZ of Linux, less the terminating zero
+
+
+class Network(TypedDict):
+    """A zone's network on one container engine."""
+
+    name: str
+    zone: str
+    driver: Driver
+    internal: bool
+    subnet: str
+    gateway: str
+    options: dict[str, str]
+    """The driver's own options."""
+    labels: dict[str, str]
+
+
+class Cgroup(TypedDict):
+    """What a container needs more, by the engine's version of cgroups."""
+
+    volumes: list[str]
+    """`path on the engine's machine:path in the container:mode`."""
+    cgroupns_mode: Literal["host", "private"]
+
+
+class Container(TypedDict):
+    """A host that is a container."""
+
+    name: str
+    """The host's name in the inventory, and its hostname."""
+    container: str
+    image: str
+    command: list[str]
+    env: dict[str, str]
+    capabilities: list[str]
+    security_opts: list[str]
+    tmpfs: list[str]
+    cgroup: dict[str, Cgroup]
+    stop_signal: str
+    network: str | None
+    address: str | None
+    spec: str
+    """Digest of all of the above: a container with another one is not what the inventory describes."""
+    labels: dict[str, str]
+
+
+class Ground(TypedDict):
+    """What stands on one container engine."""
+
+    name: str
+    networks: list[Network]
+    hosts: list[Container]
+
+
+# systemd gives credentials to services by mounts made in a namespace beside its own; they reach its own only where
+# mounts are shared, as on a machine. A container engine starts with them private.
+_COMMAND = ["/bin/sh", "-c", "mount --make-rshared / && exec /lib/systemd/systemd"]
+# systemd as PID 1 with no more than it needs; where cgroups are version 1 it wants its own hierarchy shared.
+_CAPABILITIES = ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN"]
+_CGROUP: dict[str, Cgroup] = {
+    "1": {"volumes": ["/sys/fs/cgroup/systemd:/sys/fs/cgroup/systemd:rw"], "cgroupns_mode": "host"},
+    "2": {"volumes": [], "cgroupns_mode": "private"},
+}
+
+
+def local(estate: Estate, image_of: Callable[[str], str], maker: Maker) -> Ground:
+    """The whole estate on this machine's engine: an internal bridge a zone, a container a host."""
+    return {
+        "name": estate.environment,
+        "networks": [_bridge(estate, zone, maker) for zone in estate.zones.values() if zone.subnet],
+        "hosts": [_container(estate, host, image_of, maker) for host in estate.hosts.values() if APPLIANCE not in host.groups],
+    }
+
+
+def on_container_host(
+    estate: Estate, holder: Host, parent: str | None, image_of: Callable[[str], str], maker: Maker
+) -> Ground:
+    """What one container host holds: its containers, and a macvlan network for each zone that they stand in.
+
+    `parent` is its interface that carries the zones' VLANs. Raises EstateError where a zone cannot be carried.
+    """
+    held = [host for host in estate.members("all") if host.container_host == holder.name]
+    zones = [zone for zone in estate.zones.values() if any(host.zone == zone.name and host.address for host in held)]
+    return {
+        "name": holder.name,
+        "networks": [_macvlan(estate, zone, holder, parent, maker) for zone in zones],
+        "hosts": [_container(estate, host, image_of, maker) for host in held],
+    }
+
+
+def network_name(estate: Estate, zone: str) -> str:
+    """Name of a zone's network."""
+    return f"kepil-{estate.environment}-{zone}"
+
+
+def bridge_name(network: str) -> str:
+    """Interface name of a network's bridge; the engine's own would not tell whose it is."""
+    return f"kz-{hashlib.sha1(network.encode(), usedforsecurity=False).hexdigest()[:11]}"
+
+
+def _bridge(estate: Estate, zone: Zone, maker: Maker) -> Network:
+    options = {"com.docker.network.bridge.name": bridge_name(network_name(estate, zone.name))}
+    return _network(estate, zone, maker, "bridge", options)
+
+
+def _macvlan(estate: Estate, zone: Zone, holder: Host, parent: str | None, maker: Maker) -> Network:
+    if not parent:
+        raise EstateError(
+            f"{holder.name}: estate_vlan_parent is not set; name the interface that carries the zones' VLANs",
+            holder.name,
+        )
+    if zone.vlan is None:
+        raise EstateError(
+            f"estate_zones: {zone.name}: no vlan, but {holder.name} carries it; give it one", "estate_zones"
+        )
+    interface = f"{parent}.{zone.vlan}"
+    if len(interface) > LONGEST_INTERFACE:
+        raise EstateError(
+            f"{holder.name}: estate_vlan_parent '{parent}': {interface} has more than {LONGEST_INTERFACE} characters;"
+            " rename the interface",
+            holder.name,
+        )
+    return _network(estate, zone, maker, "macvlan", {"parent": interface})
+
+
+def _network(estate: Estate, zone: Zone, maker: Maker, driver: Driver, options: dict[str, str]) -> Network:
+    subnet = zone.subnets[0]
+    return {
+        "name": network_name(estate, zone.name),
+        "zone": zone.name,
+        "driver": driver,
+        "internal": driver == "bridge",
+        "subnet": str(subnet),
+        "gateway": str(subnet[1]),
+        "options": options,
+        "labels": {"kepil.environment": estate.environment, MADE_BY: maker},
+    }
+
+
+def _container(estate: Estate, host: Host, image_of: Callable[[str], str], maker: Maker) -> Container:
+    described = {
+        "name": host.name,
+        "container": estate.container(host),
+        "image": image_of(host.name),
+        "command": _COMMAND,
+        "env": {"container": "docker"},
+        "capabilities": _CAPABILITIES,
+        "security_opts": ["apparmor=unconfined", "seccomp=unconfined"],
+        "tmpfs": ["/run", "/run/lock", "/tmp"],  # noqa: S108 - paths in the container
+        "cgroup": _CGROUP,
+        "stop_signal": "SIGRTMIN+3",
+        "network": network_name(estate, host.zone) if host.address else None,
+        "address": str(host.address) if host.address else None,
+    }
+    spec = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+    labels = {"kepil.environment": estate.environment, "kepil.spec": spec, MADE_BY: maker}
+    return {**described, "spec": spec, "labels": labels}  # type: ignore[typeddict-item]
