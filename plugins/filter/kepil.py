@@ -12,13 +12,24 @@ from kepil.estate import substrate
 from kepil.estate.model import ESTATE_VARIABLES, Estate, EstateError, HostVariables
 
 
+def plain(value: Any) -> Any:
+    """The value with every part of it resolved; Ansible resolves what lists and dictionaries hold when it is asked for."""
+    match value:
+        case dict():
+            return {key: plain(value[key]) for key in value}
+        case list():
+            return [plain(item) for item in value]
+        case _:
+            return value
+
+
 def kepil_substrate(groups: dict[str, list[str]], hostvars: Any, project: str, mirror: str) -> dict[str, Any]:
     """Images, networks and containers of the environment that the inventory describes."""
     kinds = {name: list(members) for name, members in groups.items() if name not in ("all", "ungrouped")}
     hosts = {name: {key: hostvars[name].get(key) for key in HostVariables.model_fields} for name in groups["all"]}
     everyone = hostvars[groups["all"][0]]
     try:
-        estate = Estate.from_variables({key: everyone[key] for key in ESTATE_VARIABLES}, kinds, hosts)
+        estate = Estate.from_variables({key: plain(everyone[key]) for key in ESTATE_VARIABLES}, kinds, hosts)
         return substrate.describe(Path(project), estate, kinds, mirror)
     except EstateError as error:
         raise AnsibleFilterError(str(error)) from error
