@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
+from pathlib import Path
 from typing import Any
 
+from ansible import constants, context
 from ansible.errors import AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.inventory.group import Group
@@ -14,6 +18,10 @@ from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.template import trust_as_template
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
+from kepil.change.gate import MAIN, admit
+from kepil.change.invocation import touches_hosts
+from kepil.errors import KepilError
+from kepil.estate import guards
 from kepil.estate.model import Estate, EstateError
 from kepil.estate.model import Host as EstateHost
 from kepil.estate.sources import files_that_state
@@ -27,6 +35,9 @@ description:
     that no playbook ever reaches a host from a wrong inventory.
   - Sets C(estate_zone), C(estate_address), C(estate_fqdn) and C(estate_rules) for each host, C(estate_names) for all,
     and C(ansible_host) where hosts are containers.
+  - Where C(estate_guard_rails) is true, nothing that only development may hold lets a run begin.
+  - Where C(estate_change_gate) is true, a run begins only under an approved change record, or it has no hosts;
+    C(estate_change_branch) is the git branch whose commits are known (C(refs/remotes/origin/main)).
 options:
   plugin:
     description: Marks a file as this plugin's.
@@ -74,6 +85,15 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
             connection = stated.of_host(host.name).get("ansible_connection")
             for name, value in derived_variables(estate, host, connection).items():
                 inventory.set_variable(host.name, name, trusted(value))
+        if touches_hosts(context.CLIARGS):
+            leave_consoles_out(inventory, estate, stated)
+            try:
+                hold_guard_rails(estate, stated)
+                pass_gate(estate.environment, Path(path).resolve().parents[1], stated.of_everyone)
+            except (KepilError, OSError) as error:
+                for host in list(inventory.hosts.values()):  # a setting may turn an inventory's error into a warning
+                    inventory.remove_host(host)
+                raise AnsibleParserError(str(error)) from error
 
 
 class Stated:
@@ -99,6 +119,11 @@ class Stated:
             merged |= self._merged(holder)
         return merged
 
+    def folders(self) -> tuple[Path, ...]:
+        """The sources' folders, in the order in which they count."""
+        places = [Path(source) for source in self._sources]
+        return tuple(dict.fromkeys(place if place.is_dir() else place.parent for place in places))
+
     def of_hosts(self) -> dict[str, dict[str, Any]]:
         """Variables of every host."""
         return {name: self.of_host(name) for name in self._inventory.hosts}
@@ -107,6 +132,32 @@ class Stated:
         files: dict[str, Any] = get_vars_from_inventory_sources(self._loader, self._sources, [holder], "all")
         stated: dict[str, Any] = holder.vars
         return stated | files
+
+
+def leave_consoles_out(inventory: InventoryData, estate: Estate, stated: Stated) -> None:
+    """A host without a network whose connection is local is reached from its own console and from nowhere else."""
+    for host in estate.hosts.values():
+        at_console = stated.of_host(host.name).get("ansible_connection") == "local"
+        if host.address is None and at_console and platform.node() != host.name:
+            inventory.remove_host(inventory.hosts[host.name])
+
+
+def hold_guard_rails(estate: Estate, stated: Stated) -> None:
+    """Raise KepilError where an environment in earnest holds what only development may hold."""
+    everyone = stated.of_everyone
+    if everyone.get("estate_guard_rails"):
+        hosts = {
+            host.name: stated.of_host(host.name) for host in estate.hosts.values() if "appliance" not in host.groups
+        }
+        lifted = frozenset(everyone.get("estate_guard_rails_lifted", []))
+        guards.hold(guards.Environment(estate, hosts, stated.folders(), os.environ), lifted)
+
+
+def pass_gate(environment: str, project: Path, variables: dict[str, Any]) -> None:
+    """Let the run begin under its change record, or raise KepilError."""
+    if variables.get("estate_change_gate"):
+        branch = variables.get("estate_change_branch", MAIN)
+        admit(environment, project, context.CLIARGS, branch=branch, config=constants.CONFIG_FILE)
 
 
 def add_derived_groups(inventory: InventoryData, variables: dict[str, Any]) -> None:
