@@ -13,7 +13,7 @@ from kepil.estate.model import ESTATE_VARIABLES, Estate, EstateError, HostVariab
 
 
 def plain(value: Any) -> Any:
-    """The value with every part of it resolved; Ansible resolves what lists and dictionaries hold when it is asked for."""
+    """The value with every part of it resolved; Ansible resolves what lists and dictionaries hold when asked for it."""
     match value:
         case dict():
             return {key: plain(value[key]) for key in value}
@@ -28,8 +28,9 @@ def kepil_substrate(groups: dict[str, list[str]], hostvars: Any, project: str, m
     kinds = {name: list(members) for name, members in groups.items() if name not in ("all", "ungrouped")}
     hosts = {name: {key: hostvars[name].get(key) for key in HostVariables.model_fields} for name in groups["all"]}
     everyone = hostvars[groups["all"][0]]
+    stated = {key: plain(everyone[key]) for key in (*ESTATE_VARIABLES, "estate_networks") if key in everyone}
     try:
-        estate = Estate.from_variables({key: plain(everyone[key]) for key in ESTATE_VARIABLES}, kinds, hosts)
+        estate = Estate.from_variables(stated, kinds, hosts)
         return substrate.describe(Path(project), estate, kinds, mirror)
     except EstateError as error:
         raise AnsibleFilterError(str(error)) from error

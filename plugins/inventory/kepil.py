@@ -86,9 +86,9 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
             for name, value in derived_variables(estate, host, connection).items():
                 inventory.set_variable(host.name, name, trusted(value))
         if touches_hosts(context.CLIARGS):
-            leave_consoles_out(inventory, estate, stated)
             try:
                 hold_guard_rails(estate, stated)
+                leave_consoles_out(inventory, estate, stated)
                 pass_gate(estate.environment, Path(path).resolve().parents[1], stated.of_everyone)
             except (KepilError, OSError) as error:
                 for host in list(inventory.hosts.values()):  # a setting may turn an inventory's error into a warning

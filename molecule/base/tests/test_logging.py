@@ -62,3 +62,12 @@ def test_only_administrators_read_logs(host: Any) -> None:
     """Threat: logs tell a service's user about the others."""
     log = host.file("/var/log/syslog")
     assert (log.user, log.group, log.mode) == ("root", "adm", 0o640)
+
+
+@pytest.mark.clause("CP-5.5")
+def test_the_log_is_kept_as_long_as_the_inventory_says(host: Any) -> None:
+    """Threat: a log that rotates away before the archive has it. 365 days is the role's default."""
+    done = host.run("logrotate --debug /etc/logrotate.d/rsyslog")
+    assert done.rc == 0, done.stderr
+    assert "365 rotations" in done.stderr + done.stdout
+    assert "error" not in (done.stderr + done.stdout).lower()

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kepil.estate.inventory import all_variables, read_estate, read_listing
+from kepil.estate.access import ssh_config
+from kepil.estate.inventory import all_variables, environment_sources, read_estate, read_listing
 from kepil.estate.model import Estate, EstateError
 
 
@@ -22,6 +23,15 @@ def register(nouns: Any) -> None:
     verbs.add_parser(
         "ceremonies-held", help="exit 0 if the record of every hierarchy's certificates is there"
     ).set_defaults(run=ceremonies_held)
+    access = verbs.add_parser("ssh-config", help="how operators reach the hosts, as ssh_config(5)")
+    access.add_argument(
+        "--environment", default="production", metavar="NAME", help="an inventory (default: production)"
+    )
+    access.set_defaults(run=print_ssh_config)
+    drawing = verbs.add_parser("draw", help="draw zones and flows, and the reachability matrix, into a folder")
+    drawing.add_argument("--environment", help="name of a folder in inventories; the configured inventory without it")
+    drawing.add_argument("folder", type=Path)
+    drawing.set_defaults(run=draw)
     container = verbs.add_parser("container", help="name of a host's container")
     container.add_argument("host")
     container.set_defaults(run=print_container)
@@ -80,6 +90,24 @@ def ceremonies_held(_: argparse.Namespace) -> int:
     hierarchies = all_variables(listing)["pki_hierarchies"]
     names = {member["name"] for hierarchy in hierarchies.values() for member in hierarchy.values()}
     return 0 if names <= set(_records(estate)) else 1
+
+
+def print_ssh_config(arguments: argparse.Namespace) -> int:
+    """Print the environment's ssh_config."""
+    estate = read_estate(read_listing(environment_sources(Path("inventories"), arguments.environment)))
+    print(ssh_config(estate, f"inventories/{arguments.environment}"), end="")
+    return 0
+
+
+def draw(arguments: argparse.Namespace) -> int:
+    """Write an environment's diagrams and pages, and say where they lie."""
+    from kepil.estate.pictures import folder  # noqa: PLC0415 what draws is on the controller only, not on hosts
+
+    chosen = arguments.environment
+    sources = environment_sources(Path("inventories"), chosen) if chosen else ()
+    for path in folder.draw(read_estate(read_listing(sources)), arguments.folder):
+        print(path)
+    return 0
 
 
 def print_container(arguments: argparse.Namespace) -> int:

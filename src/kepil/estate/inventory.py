@@ -10,13 +10,17 @@ from typing import Any
 
 from kepil.estate.model import Estate, EstateError
 
+OVERLAYS = {"rehearsal": "production"}
+"""Environments that are another one but for a few variables."""
+
 
 def environment_sources(inventories: Path, environment: str) -> list[Path]:
     """The inventory sources of an environment, in the order in which they count; raises EstateError if it has none."""
     own = inventories / environment
     if not own.is_dir():
         raise EstateError(f"environment '{environment}': there is no folder {own}")
-    return [inventories / "common", own, inventories / "estate.kepil.yml"]
+    below = [inventories / OVERLAYS[environment]] if environment in OVERLAYS else []
+    return [inventories / "common", *below, own, inventories / "estate.kepil.yml"]
 
 
 def read_listing(sources: Sequence[Path] = ()) -> dict[str, Any]:
@@ -40,11 +44,18 @@ def all_variables(listing: dict[str, Any]) -> dict[str, Any]:
     return next(iter(hostvars.values()))
 
 
+def host_groups(listing: dict[str, Any]) -> dict[str, list[str]]:
+    """Hosts of each group, those of the groups within it too; `all` and `ungrouped` are left out."""
+
+    def members(name: str) -> set[str]:
+        group = listing.get(name, {})
+        return set(group.get("hosts", [])).union(*(members(child) for child in group.get("children", [])))
+
+    names = {name for name in listing if name != "_meta"} | set(listing["all"]["children"])
+    return {name: sorted(members(name)) for name in sorted(names - {"all", "ungrouped"})}
+
+
 def read_estate(listing: dict[str, Any] | None = None) -> Estate:
     """The estate that the configured inventory describes; raises EstateError where it describes none."""
     listing = listing or read_listing()
-    groups = {
-        name: group.get("hosts", []) for name, group in listing.items() if name not in ("_meta", "all", "ungrouped")
-    }
-    groups |= {name: [] for name in listing["all"]["children"] if name not in groups and name != "ungrouped"}
-    return Estate.from_variables(all_variables(listing), groups, listing["_meta"]["hostvars"])
+    return Estate.from_variables(all_variables(listing), host_groups(listing), listing["_meta"]["hostvars"])

@@ -28,7 +28,7 @@ ClauseId = Annotated[str, StringConstraints(pattern=r"^(CP|GW|MG|SC|LQ)-[0-9A-Z]
 WORLD = IPv4Network("0.0.0.0/0")
 ADMINISTRATION_PORT = 22
 ESTATE_VARIABLES = ("estate_environment", "estate_domain", "estate_zones", "estate_flows", "estate_services")
-"""What the inventory states for group `all`."""
+"""What the inventory states for group `all`. `estate_networks` may beside them state zones' subnets and VLANs."""
 
 
 class EstateError(KepilError):
@@ -152,7 +152,7 @@ class Estate(Noun):
         for key in ESTATE_VARIABLES:
             if key not in variables:
                 raise EstateError(f"{key}: not set; the inventory must define it for group 'all'", key)
-        zones = {name: _read(Zone, "estate_zones", name, zone) for name, zone in variables["estate_zones"].items()}
+        zones = _zones(variables["estate_zones"], variables.get("estate_networks") or {})
         declared = [_read(Flow, "estate_flows", at, flow) for at, flow in enumerate(variables["estate_flows"])]
         try:
             estate = cls(
@@ -283,6 +283,15 @@ def _read(kind: type[N], key: str, at: str | int, value: Any) -> N:
         return kind.model_validate({"name": at, **value} if kind is Zone and isinstance(value, dict) else value)
     except ValidationError as error:
         raise EstateError(f"{key}: {at}: {_explain(error)}", key) from error
+
+
+def _zones(zones: dict[str, Any], networks: dict[str, Any]) -> dict[str, Zone]:
+    for name, network in networks.items():
+        if name not in zones:
+            raise EstateError(f"estate_networks: '{name}' is no zone; there are {', '.join(zones)}", "estate_networks")
+        if not isinstance(network, dict) or not set(network) <= {"subnets", "vlan"}:
+            raise EstateError(f"estate_networks: {name}: holds {network!r}; give subnets and vlan", "estate_networks")
+    return {name: _read(Zone, "estate_zones", name, {**zone, **networks.get(name, {})}) for name, zone in zones.items()}
 
 
 def _host(name: str, groups: dict[str, list[str]], zones: dict[str, Zone], stated: dict[str, Any]) -> Host:

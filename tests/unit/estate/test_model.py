@@ -232,3 +232,23 @@ def test_operators_come_by_ssh_from_the_groups_that_administer_a_zone() -> None:
     (_, administration) = made.rules(made.hosts["hsm01"])
     dumped = administration.model_dump(mode="json")
     assert (dumped["direction"], dumped["port"], dumped["peers"]) == ("in", 22, ["198.18.1.11"])
+
+
+def test_networks_may_be_stated_beside_the_zones() -> None:
+    made = estate(variables(estate_networks={"core": {"subnets": ["198.18.7.0/24"], "vlan": 7}}))
+    assert str(made.hosts["ca01"].address) == "198.18.7.11"
+    assert made.zones["core"].vlan == 7
+
+
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        ({"nowhere": {"subnets": []}}, "estate_networks: 'nowhere' is no zone; there are vault, core, hsm"),
+        ({"core": ["198.18.7.0/24"]}, "estate_networks: core: holds"),
+        ({"core": {"purpose": "another"}}, "estate_networks: core: holds"),
+    ],
+)
+def test_wrong_networks_are_refused(networks: dict[str, Any], message: str) -> None:
+    with pytest.raises(EstateError, match=message) as refusal:
+        estate(variables(estate_networks=networks))
+    assert refusal.value.subject == "estate_networks"
