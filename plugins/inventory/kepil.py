@@ -34,7 +34,7 @@ description:
     hosts that the sources before it made, and stops with the reason if they do not describe a possible estate, so
     that no playbook ever reaches a host from a wrong inventory.
   - Sets C(estate_zone), C(estate_address), C(estate_fqdn) and C(estate_rules) for each host, C(estate_names) for all,
-    and C(ansible_host) where hosts are containers.
+    C(ansible_host), and C(ansible_become) where operators come by SSH.
   - Where C(estate_guard_rails) is true, nothing that only development may hold lets a run begin.
   - Where C(estate_change_gate) is true, a run begins only under an approved change record, or it has no hosts;
     C(estate_change_branch) is the git branch whose commits are known (C(refs/remotes/origin/main)).
@@ -182,4 +182,6 @@ def derived_variables(estate: Estate, host: EstateHost, connection: str | None) 
         variables["estate_address"] = variables["ansible_host"] = str(host.address)
     if connection == "docker":
         variables["ansible_host"] = estate.container(host)
+    if connection == "ssh":
+        variables["ansible_become"] = True  # here and not for group all, which the controller itself belongs to
     return variables

@@ -24,14 +24,11 @@ def register(nouns: Any) -> None:
         "ceremonies-held", help="exit 0 if the record of every hierarchy's certificates is there"
     ).set_defaults(run=ceremonies_held)
     access = verbs.add_parser("ssh-config", help="how operators reach the hosts, as ssh_config(5)")
-    access.add_argument(
-        "--environment", default="production", metavar="NAME", help="an inventory (default: production)"
-    )
+    access.add_argument("--environment", default="production", help="default: production")
+    access.add_argument("--folder", help="where known_hosts lies; default: the inventory's own folder")
+    access.add_argument("--option", action="append", default=[], help="a line more for every host; may be repeated")
+    access.add_argument("--bastion-option", action="append", default=[], help="a line more for the bastion")
     access.set_defaults(run=print_ssh_config)
-    drawing = verbs.add_parser("draw", help="draw zones and flows, and the reachability matrix, into a folder")
-    drawing.add_argument("--environment", help="name of a folder in inventories; the configured inventory without it")
-    drawing.add_argument("folder", type=Path)
-    drawing.set_defaults(run=draw)
     container = verbs.add_parser("container", help="name of a host's container")
     container.add_argument("host")
     container.set_defaults(run=print_container)
@@ -95,18 +92,8 @@ def ceremonies_held(_: argparse.Namespace) -> int:
 def print_ssh_config(arguments: argparse.Namespace) -> int:
     """Print the environment's ssh_config."""
     estate = read_estate(read_listing(environment_sources(Path("inventories"), arguments.environment)))
-    print(ssh_config(estate, f"inventories/{arguments.environment}"), end="")
-    return 0
-
-
-def draw(arguments: argparse.Namespace) -> int:
-    """Write an environment's diagrams and pages, and say where they lie."""
-    from kepil.estate.pictures import folder  # noqa: PLC0415 what draws is on the controller only, not on hosts
-
-    chosen = arguments.environment
-    sources = environment_sources(Path("inventories"), chosen) if chosen else ()
-    for path in folder.draw(read_estate(read_listing(sources)), arguments.folder):
-        print(path)
+    folder = arguments.folder or f"inventories/{arguments.environment}"
+    print(ssh_config(estate, folder, *arguments.option, to_bastion=tuple(arguments.bastion_option)), end="")
     return 0
 
 
