@@ -29,6 +29,10 @@ def register(nouns: Any) -> None:
     access.add_argument("--option", action="append", default=[], help="a line more for every host; may be repeated")
     access.add_argument("--bastion-option", action="append", default=[], help="a line more for the bastion")
     access.set_defaults(run=print_ssh_config)
+    drawing = verbs.add_parser("draw", help="draw zones and flows, and the reachability matrix, into a folder")
+    drawing.add_argument("--environment", metavar="NAME", help="an inventory (default: the configured one)")
+    drawing.add_argument("folder", type=Path)
+    drawing.set_defaults(run=draw)
     container = verbs.add_parser("container", help="name of a host's container")
     container.add_argument("host")
     container.set_defaults(run=print_container)
@@ -94,6 +98,17 @@ def print_ssh_config(arguments: argparse.Namespace) -> int:
     estate = read_estate(read_listing(environment_sources(Path("inventories"), arguments.environment)))
     folder = arguments.folder or f"inventories/{arguments.environment}"
     print(ssh_config(estate, folder, *arguments.option, to_bastion=tuple(arguments.bastion_option)), end="")
+    return 0
+
+
+def draw(arguments: argparse.Namespace) -> int:
+    """Write an environment's diagrams and pages, and say where they lie."""
+    from kepil.estate.pictures import folder  # noqa: PLC0415 what draws is on the controller only, not on hosts
+
+    chosen = arguments.environment
+    sources = environment_sources(Path("inventories"), chosen) if chosen else ()
+    for path in folder.draw(read_estate(read_listing(sources)), arguments.folder):
+        print(path)
     return 0
 
 
