@@ -143,5 +143,5 @@ def ssh_keygen(
 
 
 def _why(done: subprocess.CompletedProcess[bytes]) -> str:
-    lines = done.stderr.decode(errors="replace").splitlines() or done.stdout.decode(errors="replace").splitlines()
-    return lines[-1] if lines else f"exit {done.returncode}"
+    lines = (done.stderr or done.stdout).decode(errors="replace").splitlines()
+    return "; ".join(lines) or f"exit {done.returncode}"

@@ -1,0 +1,107 @@
+"""Allowed signers are people; a file that lets one person be two is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from kepil.change.signatures import AllowedSigners, SignatureError
+
+from .conftest import PROJECT, Site
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPcCDgwFe4kHcsvZ2gQq5UdBqBa0+KwuqmVVb/W6VEXM"
+OTHER = KEY[:-1] + "N"
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def allowed(tmp_path: Path, text: str) -> AllowedSigners:
+    path = tmp_path / "allowed_signers"
+    path.write_text(text)
+    return AllowedSigners(path)
+
+
+def test_people_may_hold_several_keys(tmp_path: Path) -> None:
+    made = allowed(
+        tmp_path,
+        f"# people\n\naigerim {KEY}\n"
+        f'aigerim namespaces="change@kepil",valid-after="20260101",valid-before="20270101" {OTHER} her second\n'
+        f"d.nurlan@kepil.test {KEY[:-1]}O\n",
+    )
+    assert made.people == {"aigerim", "d.nurlan@kepil.test"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"aigerim,daniyar {KEY}",
+        f"* {KEY}",
+        f"*@kepil.test {KEY}",
+        f"!aigerim {KEY}",
+        f"Aigerim {KEY}",
+        f"aigerim cert-authority {KEY}",
+        f'aigerim cert-authority,namespaces="change@kepil" {KEY}',
+        f'"aigerim" {KEY}',
+        f"../aigerim {KEY}",
+        "aigerim",
+        "aigerim ssh-ed25519",
+    ],
+)
+def test_a_line_that_could_be_more_than_one_person_is_refused(tmp_path: Path, line: str) -> None:
+    with pytest.raises(SignatureError, match=r"allowed_signers: line 2: not 'PERSON \[OPTIONS\] TYPE KEY'"):
+        allowed(tmp_path, f"saule {OTHER}\n{line}\n")
+
+
+def test_one_key_is_one_persons(tmp_path: Path) -> None:
+    with pytest.raises(SignatureError, match="line 2: this key is aigerim's already"):
+        allowed(tmp_path, f"aigerim {KEY}\ndaniyar {KEY} another comment\n")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SignatureError, match="allowed signers cannot be read"):
+        AllowedSigners(tmp_path / "allowed_signers")
+
+
+def test_a_strangers_signature_is_not_written(site: Site) -> None:
+    path = site.propose("aigerim")
+    with pytest.raises(SignatureError, match=r"the key is no allowed signer's at this time: .* names aigerim"):
+        site.sign(path, "stranger")
+    assert sorted(file.name for file in path.parent.iterdir()) == ["aigerim.sig", "record.yml"]
+
+
+def test_an_expired_key_signs_nothing_and_what_it_signed_before_stays_verifiable(site: Site) -> None:
+    signers = site.path / "inventories/trial/allowed_signers"
+    signers.write_text(f'aigerim valid-before="20260101" {site.public("aigerim")}\n')
+    path = site.propose()
+    with pytest.raises(SignatureError, match="key has expired"):
+        site.sign(path, "aigerim", at=NOW)
+    before = datetime(2025, 12, 31, tzinfo=UTC)
+    site.sign(path, "aigerim", at=before)
+    made = AllowedSigners(signers)
+    made.verify(path.read_bytes(), path.with_name("aigerim.sig"), "aigerim", before)
+    with pytest.raises(SignatureError, match="key has expired"):
+        made.verify(path.read_bytes(), path.with_name("aigerim.sig"), "aigerim", NOW)
+
+
+def test_dates_are_utc_whatever_the_machines_zone_is(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Almaty")
+    signers = site.path / "inventories/trial/allowed_signers"
+    signers.write_text(f'aigerim valid-before="202611211200" {site.public("aigerim")}\n')
+    site.sign(site.propose(), "aigerim", at=datetime(2026, 11, 21, 11, 59, tzinfo=UTC))
+    with pytest.raises(SignatureError, match="key has expired"):
+        site.sign(site.propose(id="second"), "aigerim", at=datetime(2026, 11, 21, 12, 1, tzinfo=UTC))
+
+
+def test_a_missing_tool_is_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = site.propose()
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SignatureError, match="install openssh-client"):
+        site.sign(path, "aigerim")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PROJECT.glob("inventories/*/allowed_signers")), ids=lambda path: path.parent.name
+)
+def test_the_projects_own_files_can_be_read(path: Path) -> None:
+    AllowedSigners(path)
