@@ -125,14 +125,11 @@ def _head(estate: Estate, zone: Zone) -> draw.Column:
 
 
 def _captions(shown: list[Band], y: int) -> list[svg.Element]:
-    if not any(band.incoming or band.outgoing for band in shown):
-        return [
-            draw.text(MARGIN, y, "Nothing leads in.", draw.LABEL, "muted"),
-            draw.text(WIDTH - MARGIN, y, "Nothing leads out.", draw.LABEL, "muted", "end"),
-        ]
+    left = "who connects" if any(band.incoming for band in shown) else "Nothing leads in."
+    right = "to whom" if any(band.outgoing for band in shown) else "Nothing leads out."
     return [
-        draw.text(MARGIN, y, "who connects", draw.LABEL, "muted"),
-        draw.text(WIDTH - MARGIN, y, "to whom", draw.LABEL, "muted", "end"),
+        draw.text(MARGIN, y, left, draw.LABEL, "muted"),
+        draw.text(WIDTH - MARGIN, y, right, draw.LABEL, "muted", "end"),
     ]
 
 
