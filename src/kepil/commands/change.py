@@ -184,11 +184,18 @@ def _sign(arguments: argparse.Namespace) -> int:
             f"{path}: its commit is unknown here, and nobody signs what they cannot read: git fetch"
         )
     _show(arguments)
-    if not arguments.yes and input("Sign exactly this? Type yes: ") != "yes":
-        raise ChangeCommandError("not signed")
+    if not (arguments.yes or _confirmed()):
+        raise ChangeCommandError(f"{path}: not signed; --yes signs without asking")
     person = sign(path, content, arguments.key, allowed_signers(_project(), arguments.environment), now())
     print(f"{path.with_name(f'{person}.sig')}: signed by {person}")
     return 0
+
+
+def _confirmed() -> bool:
+    try:
+        return input("Sign exactly this? Type yes: ") == "yes"
+    except EOFError:
+        return False
 
 
 def _verify(arguments: argparse.Namespace) -> int:
