@@ -43,6 +43,10 @@ options:
     description: Marks a file as this plugin's.
     required: true
     choices: [kepil]
+  describes_only:
+    description: Whether none of the hosts can be reached, so that neither guard rails nor change gate apply.
+    type: bool
+    default: false
 """
 
 
@@ -85,7 +89,10 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
             connection = stated.of_host(host.name).get("ansible_connection")
             for name, value in derived_variables(estate, host, connection).items():
                 inventory.set_variable(host.name, name, trusted(value))
-        if touches_hosts(context.CLIARGS):
+        if self.get_option("describes_only"):
+            for name in estate.hosts:
+                inventory.set_variable(name, "ansible_connection", "none: this inventory only describes")
+        elif touches_hosts(context.CLIARGS):
             try:
                 hold_guard_rails(estate, stated)
                 leave_consoles_out(inventory, estate, stated)
