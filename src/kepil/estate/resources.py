@@ -14,6 +14,7 @@ from kepil.estate.model import Estate, EstateError, Host, Zone
 
 Maker = Literal["ansible", "pulumi"]
 Driver = Literal["bridge", "macvlan"]
+Restart = Literal["no", "unless-stopped"]
 MADE_BY = "kepil.made-by"
 """Label that says which of the two ways made a resource: neither takes over what the other made."""
 APPLIANCE = "appliance"
@@ -57,6 +58,7 @@ class Container(TypedDict):
     tmpfs: list[str]
     cgroup: dict[str, Cgroup]
     stop_signal: str
+    restart: Restart
     network: str | None
     address: str | None
     spec: str
@@ -84,11 +86,15 @@ _CGROUP: dict[str, Cgroup] = {
 
 
 def local(estate: Estate, image_of: Callable[[str], str], maker: Maker) -> Ground:
-    """The whole estate on this machine's engine: an internal bridge a zone, a container a host."""
+    """The whole estate on this machine's engine: an internal bridge a zone, a container a host; appliances are none."""
     return {
         "name": estate.environment,
         "networks": [_bridge(estate, zone, maker) for zone in estate.zones.values() if zone.subnet],
-        "hosts": [_container(estate, host, image_of, maker) for host in estate.hosts.values() if APPLIANCE not in host.groups],
+        "hosts": [
+            _container(estate, host, image_of, maker, "no")
+            for host in estate.hosts.values()
+            if APPLIANCE not in host.groups
+        ],
     }
 
 
@@ -104,7 +110,7 @@ def on_container_host(
     return {
         "name": holder.name,
         "networks": [_macvlan(estate, zone, holder, parent, maker) for zone in zones],
-        "hosts": [_container(estate, host, image_of, maker) for host in held],
+        "hosts": [_container(estate, host, image_of, maker, "unless-stopped") for host in held],
     }
 
 
@@ -157,7 +163,7 @@ def _network(estate: Estate, zone: Zone, maker: Maker, driver: Driver, options: 
     }
 
 
-def _container(estate: Estate, host: Host, image_of: Callable[[str], str], maker: Maker) -> Container:
+def _container(estate: Estate, host: Host, image_of: Callable[[str], str], maker: Maker, restart: Restart) -> Container:
     described = {
         "name": host.name,
         "container": estate.container(host),
@@ -169,6 +175,7 @@ def _container(estate: Estate, host: Host, image_of: Callable[[str], str], maker
         "tmpfs": ["/run", "/run/lock", "/tmp"],  # noqa: S108 - paths in the container
         "cgroup": _CGROUP,
         "stop_signal": "SIGRTMIN+3",
+        "restart": restart,
         "network": network_name(estate, host.zone) if host.address else None,
         "address": str(host.address) if host.address else None,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,11 @@ BOOTSTRAP_PACKAGES = (
 )
 
 Groups = dict[str, list[str]]
+
+
+def mirror() -> str:
+    """The Debian mirror that images are made from: KEPIL_DEBIAN_MIRROR, or Debian's own."""
+    return os.environ.get("KEPIL_DEBIAN_MIRROR") or "http://deb.debian.org/debian"
 
 
 def matches(pattern: str, host: str, groups: Groups) -> bool:
