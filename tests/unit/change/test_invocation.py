@@ -101,7 +101,7 @@ def test_a_link_does_not_make_one_playbook_look_like_another(site: Site, tmp_pat
     (site.path / "build").mkdir()
     (site.path / "build/link").symlink_to(elsewhere)
     with pytest.raises(InvocationError, match="playbook: the record names"):
-        site.examine(args=(str(site.path / "build/link/../playbooks/touch.yml"),))
+        site.examine(args=(str(site.path / "build/link/../../playbooks/touch.yml"),))
 
 
 @pytest.mark.parametrize(
