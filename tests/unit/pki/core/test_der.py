@@ -4,7 +4,7 @@ import subprocess
 from datetime import UTC, datetime
 
 import pytest
-from asn1crypto import core, tsp
+from asn1crypto import cms, core
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,7 +114,7 @@ def test_what_is_read_is_what_asn1crypto_and_a_writer_make_of_it(encoded: bytes)
 
 def nested(statement: bytes, digest: bytes) -> bytes:
     """A hole in a SEQUENCE, and another in an OCTET STRING under an explicit tag."""
-    info = tsp.cms.EncapsulatedContentInfo({"content_type": "tst_info", "content": core.ParsableOctetString(statement)})
+    info = cms.EncapsulatedContentInfo({"content_type": "1.2.3", "content": core.ParsableOctetString(statement)})
     return der.wrap(der.SEQUENCE, core.OctetString(digest).dump(), info.dump())
 
 
