@@ -35,9 +35,10 @@ description:
     that no playbook ever reaches a host from a wrong inventory.
   - Sets C(estate_zone), C(estate_address), C(estate_fqdn) and C(estate_rules) for each host, C(estate_names) for all,
     C(ansible_host), and C(ansible_become) where operators come by SSH.
-  - Where C(estate_guard_rails) is true, nothing that only development may hold lets a run begin.
-  - Where C(estate_change_gate) is true, a run begins only under an approved change record, or it has no hosts;
-    C(estate_change_branch) is the git branch whose commits are known (C(refs/remotes/origin/main)).
+  - In every environment but development and those of Molecule, nothing that only development may hold lets a run
+    begin; C(estate_guard_rails_lifted) names the guard rails that a rehearsal goes without.
+  - There, too, a run begins only under an approved change record, or it has no hosts; C(estate_change_branch) is the
+    git branch whose commits are known, by default C(refs/remotes/origin/main).
 options:
   plugin:
     description: Marks a file as this plugin's.
@@ -92,7 +93,7 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         if self.get_option("describes_only"):
             for name in estate.hosts:
                 inventory.set_variable(name, "ansible_connection", "none: this inventory only describes")
-        elif touches_hosts(context.CLIARGS):
+        elif guards.in_earnest(estate) and touches_hosts(context.CLIARGS):
             try:
                 hold_guard_rails(estate, stated)
                 leave_consoles_out(inventory, estate, stated)
@@ -151,20 +152,15 @@ def leave_consoles_out(inventory: InventoryData, estate: Estate, stated: Stated)
 
 def hold_guard_rails(estate: Estate, stated: Stated) -> None:
     """Raise KepilError where an environment in earnest holds what only development may hold."""
-    everyone = stated.of_everyone
-    if everyone.get("estate_guard_rails"):
-        hosts = {
-            host.name: stated.of_host(host.name) for host in estate.hosts.values() if "appliance" not in host.groups
-        }
-        lifted = frozenset(everyone.get("estate_guard_rails_lifted", []))
-        guards.hold(guards.Environment(estate, hosts, stated.folders(), os.environ), lifted)
+    hosts = {host.name: stated.of_host(host.name) for host in estate.hosts.values() if "appliance" not in host.groups}
+    lifted = frozenset(stated.of_everyone.get("estate_guard_rails_lifted", []))
+    guards.hold(guards.Environment(estate, hosts, stated.folders(), os.environ), lifted)
 
 
 def pass_gate(environment: str, project: Path, variables: dict[str, Any]) -> None:
     """Let the run begin under its change record, or raise KepilError."""
-    if variables.get("estate_change_gate"):
-        branch = variables.get("estate_change_branch", MAIN)
-        admit(environment, project, context.CLIARGS, branch=branch, config=constants.CONFIG_FILE)
+    branch = variables.get("estate_change_branch", MAIN)
+    admit(environment, project, context.CLIARGS, branch=branch, config=constants.CONFIG_FILE)
 
 
 def add_derived_groups(inventory: InventoryData, variables: dict[str, Any]) -> None:

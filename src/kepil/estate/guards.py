@@ -30,6 +30,14 @@ _SECRET = re.compile(r"(^|_)(password|passphrase|passwd|secret|token|pin|puk|pri
 _DEBUG = re.compile(r"(^|_)(debug|verbose|trace)(_|$)|^ansible_verbosity$")
 
 
+def in_earnest(estate: Estate) -> bool:
+    """Whether guard rails and change gate hold: everywhere but in development and in Molecule's scenarios.
+
+    No variable can switch them off where they hold.
+    """
+    return estate.environment != "development" and not estate.environment.startswith("molecule-")
+
+
 class GuardRailError(KepilError):
     """The environment holds what only development may hold. The message names what, where, and what to do."""
 

@@ -20,7 +20,7 @@ from kepil.change.signatures import sign
 PROJECT = Path(__file__).parents[3]
 ENVIRONMENT = "trial"
 SOURCES = ("inventories/trial", "inventories/estate.kepil.yml")
-PEOPLE = ("aigerim", "daniyar", "saule", "yerlan")
+PEOPLE = ("change-manager", "security-officer", "auditor", "operator")
 OUTSIDER = "stranger"
 
 FILES = {
@@ -42,7 +42,11 @@ ignore_patterns = ^allowed_signers$
   vars:
     estate_environment: trial
     estate_domain: trial.kepil.test
-    estate_change_gate: true
+    hsm_kind: appliance
+    hsm_module: /opt/hsm/local.so
+    hsm_client_module: /opt/hsm/network.so
+    base_hardware_randomness: true
+    base_log_retention_days: 2557
     estate_zones:
       test: {purpose: Hosts to try on, subnets: [198.19.250.0/24]}
     estate_flows: []

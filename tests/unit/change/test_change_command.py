@@ -69,7 +69,7 @@ def test_a_proposal_names_the_usual_sources_and_itself(site: Site) -> None:
 def test_a_dirty_tree_is_not_proposed(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.write("playbooks/touch.yml", "[]")
     refused(capsys, "not clean: playbooks/touch.yml", "propose", *RUN, "--until", at(1))
-    refused(capsys, "not clean: playbooks/touch.yml", "break-glass", *RUN, *key(site, "aigerim"))
+    refused(capsys, "not clean: playbooks/touch.yml", "break-glass", *RUN, *key(site, "change-manager"))
     assert not site.records.exists()
 
 
@@ -100,13 +100,13 @@ def test_outside_a_checkout_nothing_is_proposed(
 def test_who_signs_sees_what(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     path = site.propose()
     monkeypatch.setattr(builtins, "input", lambda _: "yes")
-    assert change("sign", "first", *key(site, "aigerim")) == 0
+    assert change("sign", "first", *key(site, "change-manager")) == 0
     shown = capsys.readouterr().out
     assert path.read_text() in shown
     assert sha256(path.read_bytes()).hexdigest() in shown
     assert "# commit: Author, " in shown
     assert "KEPIL_CHANGE=first ansible-playbook playbooks/touch.yml -i inventories/trial" in shown
-    assert path.with_name("aigerim.sig").exists()
+    assert path.with_name("change-manager.sig").exists()
 
 
 @pytest.mark.parametrize("answer", ["no", "y", ""])
@@ -121,32 +121,32 @@ def test_who_does_not_say_yes_does_not_sign(
         return answer
 
     monkeypatch.setattr(builtins, "input", ask)
-    refused(capsys, "not signed", "sign", "first", *key(site, "aigerim"))
-    assert not path.with_name("aigerim.sig").exists()
+    refused(capsys, "not signed", "sign", "first", *key(site, "change-manager"))
+    assert not path.with_name("change-manager.sig").exists()
 
 
 def test_nobody_signs_what_they_cannot_read(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.propose(commit="1" * 40)
-    refused(capsys, "its commit is unknown here", "sign", "first", "--yes", *key(site, "aigerim"))
-    refused(capsys, "did its folder arrive", "sign", "other", "--yes", *key(site, "aigerim"))
+    refused(capsys, "its commit is unknown here", "sign", "first", "--yes", *key(site, "change-manager"))
+    refused(capsys, "did its folder arrive", "sign", "other", "--yes", *key(site, "change-manager"))
 
 
 def test_verify_tells_whether_a_record_would_do(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    path = site.propose("aigerim")
-    refused(capsys, "needs 2 different signers and has aigerim", "verify", "first")
-    site.sign(path, "daniyar")
+    path = site.propose("change-manager")
+    refused(capsys, "needs 2 different signers and has change-manager", "verify", "first")
+    site.sign(path, "security-officer")
     assert change("verify", "first") == 0
-    assert "ordinary, signed by aigerim, daniyar" in capsys.readouterr().out
-    site.propose("aigerim", "daniyar", id="early", window={"from": at(1), "until": at(2)})
+    assert "ordinary, signed by change-manager, security-officer" in capsys.readouterr().out
+    site.propose("change-manager", "security-officer", id="early", window={"from": at(1), "until": at(2)})
     assert change("verify", "early") == 0
-    site.propose("aigerim", "daniyar", id="late", window={"from": at(-2), "until": at(-1)})
+    site.propose("change-manager", "security-officer", id="late", window={"from": at(-2), "until": at(-1)})
     refused(capsys, "the window is", "verify", "late")
 
 
 def test_glass_that_a_stranger_breaks_leaves_nothing(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     refused(capsys, "no allowed signer's", "break-glass", *RUN, *key(site, "stranger"))
     assert not (site.records / "first").exists()
-    refused(capsys, "at most 12:00:00", "break-glass", *RUN, *key(site, "aigerim"), "--hours", "13")
+    refused(capsys, "at most 12:00:00", "break-glass", *RUN, *key(site, "change-manager"), "--hours", "13")
 
 
 def test_without_broken_glass_there_is_nothing_to_review(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +154,7 @@ def test_without_broken_glass_there_is_nothing_to_review(site: Site, capsys: pyt
 
 
 def test_a_broken_log_is_no_log(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.propose("aigerim", "daniyar")
+    site.propose("change-manager", "security-officer")
     site.log().start(*site.examine(), check=True)
     assert change("log") == 0
     shown = capsys.readouterr().out

@@ -21,10 +21,10 @@ pytestmark = pytest.mark.clause("CP-5.4")
 @pytest.fixture
 def broken(site: Site) -> Entry:
     """The start of a run that one person allowed herself; an ordinary change waits."""
-    path = site.propose("aigerim", kind="break-glass", id="urgent")
-    site.propose("aigerim", "daniyar")
+    path = site.propose("change-manager", kind="break-glass", id="urgent")
+    site.propose("change-manager", "security-officer")
     record = document.parse(path.read_bytes(), Record, path)
-    return site.log().start(record, path.read_bytes(), ["aigerim"], check=False)
+    return site.log().start(record, path.read_bytes(), ["change-manager"], check=False)
 
 
 def review(site: Site, *starts: Entry, identity: str = "looked-into", environment: str = ENVIRONMENT) -> Path:
@@ -44,14 +44,15 @@ def test_more_glass_may_be_broken(site: Site, broken: Entry) -> None:
 
 
 @pytest.mark.parametrize(
-    ("people", "count"), [((), 0), (("daniyar",), 1), (("aigerim",), 0), (("aigerim", "daniyar"), 1)]
+    ("people", "count"),
+    [((), 0), (("security-officer",), 1), (("change-manager",), 0), (("change-manager", "security-officer"), 1)],
 )
 def test_two_others_must_sign(site: Site, broken: Entry, people: tuple[str, ...], count: int) -> None:
     path = review(site, broken)
     for person in people:
         site.sign(path, person)
     with pytest.raises(
-        ReviewError, match=f"review looked-into with {count} of 2 signatures of people other than aigerim"
+        ReviewError, match=f"review looked-into with {count} of 2 signatures of people other than change-manager"
     ):
         site.examine()
     assert site.log().unreviewed() == [broken]
@@ -59,12 +60,12 @@ def test_two_others_must_sign(site: Site, broken: Entry, people: tuple[str, ...]
 
 def test_two_others_signatures_end_it_for_good(site: Site, broken: Entry) -> None:
     path = review(site, broken)
-    for person in ("daniyar", "saule"):
+    for person in ("security-officer", "auditor"):
         site.sign(path, person)
     site.examine()
     (run,) = site.log().runs()
     assert run.review is not None
-    assert run.review.data["signers"] == ["daniyar", "saule"]
+    assert run.review.data["signers"] == ["security-officer", "auditor"]
     for file in path.parent.iterdir():
         file.unlink()
     site.examine()  # the log remembers
@@ -73,24 +74,24 @@ def test_two_others_signatures_end_it_for_good(site: Site, broken: Entry) -> Non
 def test_one_of_several_reviews_is_enough(site: Site, broken: Entry) -> None:
     review(site, broken, identity="z-abandoned")
     path = review(site, broken)
-    for person in ("daniyar", "saule"):
+    for person in ("security-officer", "auditor"):
         site.sign(path, person)
     site.examine()
 
 
 def test_a_review_is_of_the_runs_that_it_names(site: Site, broken: Entry) -> None:
     path = review(site, broken)
-    for person in ("daniyar", "saule"):
+    for person in ("security-officer", "auditor"):
         site.sign(path, person)
     record = site.records / "urgent/record.yml"
-    site.log().start(document.parse(record.read_bytes(), Record, record), b"", ["aigerim"], check=False)
+    site.log().start(document.parse(record.read_bytes(), Record, record), b"", ["change-manager"], check=False)
     with pytest.raises(ReviewError, match=r"run urgent \(entry 2\) has not been reviewed"):
         site.examine()
 
 
 def test_a_review_of_another_environment_counts_for_nothing(site: Site, broken: Entry) -> None:
     path = review(site, broken, environment="other")
-    for person in ("daniyar", "saule"):
+    for person in ("security-officer", "auditor"):
         site.sign(path, person)
     with pytest.raises(ReviewError, match="has not been reviewed"):
         site.examine()
@@ -98,29 +99,29 @@ def test_a_review_of_another_environment_counts_for_nothing(site: Site, broken: 
 
 def test_a_tampered_review_is_refused(site: Site, broken: Entry) -> None:
     path = review(site, broken)
-    for person in ("daniyar", "saule"):
+    for person in ("security-officer", "auditor"):
         site.sign(path, person)
     path.write_text(path.read_text().replace("finding: x", "finding: y"))
-    with pytest.raises(SignatureError, match=r"daniyar\.sig: no valid signature"):
+    with pytest.raises(SignatureError, match=r"security-officer\.sig: no valid signature"):
         site.examine()
 
 
 def test_a_signature_on_the_record_is_none_on_the_review(site: Site, broken: Entry) -> None:
     path = review(site, broken)
-    site.sign(path, "daniyar")
-    record = site.propose("saule", id="third")
-    record.with_name("saule.sig").rename(path.with_name("saule.sig"))
-    with pytest.raises(SignatureError, match=r"saule\.sig: no valid signature"):
+    site.sign(path, "security-officer")
+    record = site.propose("auditor", id="third")
+    record.with_name("auditor.sig").rename(path.with_name("auditor.sig"))
+    with pytest.raises(SignatureError, match=r"auditor\.sig: no valid signature"):
         site.examine()
 
 
 def test_a_reviewers_key_may_end_after_the_review(site: Site, broken: Entry) -> None:
     path = review(site, broken)
-    for person in ("daniyar", "saule"):
+    for person in ("security-officer", "auditor"):
         site.sign(path, person)
     site.examine()
     signers = site.path / "inventories/trial/allowed_signers"
     today = datetime.now(UTC).strftime("%Y%m%d")
-    signers.write_text(signers.read_text().replace("saule ", f'saule valid-before="{today}",'))
-    site.propose("aigerim", "daniyar", commit=site.commit(), id="later")
+    signers.write_text(signers.read_text().replace("auditor ", f'auditor valid-before="{today}",'))
+    site.propose("change-manager", "security-officer", commit=site.commit(), id="later")
     site.examine("later")

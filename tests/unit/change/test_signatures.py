@@ -25,37 +25,37 @@ def allowed(tmp_path: Path, text: str) -> AllowedSigners:
 def test_people_may_hold_several_keys(tmp_path: Path) -> None:
     made = allowed(
         tmp_path,
-        f"# people\n\naigerim {KEY}\n"
-        f'aigerim namespaces="change@kepil",valid-after="20260101",valid-before="20270101" {OTHER} her second\n'
+        f"# people\n\nchange-manager {KEY}\n"
+        f'change-manager namespaces="change@kepil",valid-after="20260101",valid-before="20270101" {OTHER} her second\n'
         f"d.nurlan@kepil.test {KEY[:-1]}O\n",
     )
-    assert made.people == {"aigerim", "d.nurlan@kepil.test"}
+    assert made.people == {"change-manager", "d.nurlan@kepil.test"}
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        f"aigerim,daniyar {KEY}",
+        f"change-manager,security-officer {KEY}",
         f"* {KEY}",
         f"*@kepil.test {KEY}",
-        f"!aigerim {KEY}",
+        f"!change-manager {KEY}",
         f"Aigerim {KEY}",
-        f"aigerim cert-authority {KEY}",
-        f'aigerim cert-authority,namespaces="change@kepil" {KEY}',
-        f'"aigerim" {KEY}',
-        f"../aigerim {KEY}",
-        "aigerim",
-        "aigerim ssh-ed25519",
+        f"change-manager cert-authority {KEY}",
+        f'change-manager cert-authority,namespaces="change@kepil" {KEY}',
+        f'"change-manager" {KEY}',
+        f"../change-manager {KEY}",
+        "change-manager",
+        "change-manager ssh-ed25519",
     ],
 )
 def test_a_line_that_could_be_more_than_one_person_is_refused(tmp_path: Path, line: str) -> None:
     with pytest.raises(SignatureError, match=r"allowed_signers: line 2: not 'PERSON \[OPTIONS\] TYPE KEY'"):
-        allowed(tmp_path, f"saule {OTHER}\n{line}\n")
+        allowed(tmp_path, f"auditor {OTHER}\n{line}\n")
 
 
 def test_one_key_is_one_persons(tmp_path: Path) -> None:
-    with pytest.raises(SignatureError, match="line 2: this key is aigerim's already"):
-        allowed(tmp_path, f"aigerim {KEY}\ndaniyar {KEY} another comment\n")
+    with pytest.raises(SignatureError, match="line 2: this key is change-manager's already"):
+        allowed(tmp_path, f"change-manager {KEY}\nsecurity-officer {KEY} another comment\n")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -64,41 +64,41 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_strangers_signature_is_not_written(site: Site) -> None:
-    path = site.propose("aigerim")
-    with pytest.raises(SignatureError, match=r"the key is no allowed signer's at this time: .* names aigerim"):
+    path = site.propose("change-manager")
+    with pytest.raises(SignatureError, match=r"the key is no allowed signer's at this time: .* names change-manager"):
         site.sign(path, "stranger")
-    assert sorted(file.name for file in path.parent.iterdir()) == ["aigerim.sig", "record.yml"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["change-manager.sig", "record.yml"]
 
 
 def test_an_expired_key_signs_nothing_and_what_it_signed_before_stays_verifiable(site: Site) -> None:
     signers = site.path / "inventories/trial/allowed_signers"
-    signers.write_text(f'aigerim valid-before="20260101" {site.public("aigerim")}\n')
+    signers.write_text(f'change-manager valid-before="20260101" {site.public("change-manager")}\n')
     path = site.propose()
     with pytest.raises(SignatureError, match="key has expired"):
-        site.sign(path, "aigerim", at=NOW)
+        site.sign(path, "change-manager", at=NOW)
     before = datetime(2025, 12, 31, tzinfo=UTC)
-    site.sign(path, "aigerim", at=before)
+    site.sign(path, "change-manager", at=before)
     made = AllowedSigners(signers)
-    made.verify(path.read_bytes(), path.with_name("aigerim.sig"), "aigerim", before)
+    made.verify(path.read_bytes(), path.with_name("change-manager.sig"), "change-manager", before)
     with pytest.raises(SignatureError, match="key has expired"):
-        made.verify(path.read_bytes(), path.with_name("aigerim.sig"), "aigerim", NOW)
+        made.verify(path.read_bytes(), path.with_name("change-manager.sig"), "change-manager", NOW)
 
 
 @pytest.mark.parametrize("noon", ["202611211200", "202611211200Z"])
 def test_dates_are_utc_whatever_the_machines_zone_is(site: Site, monkeypatch: pytest.MonkeyPatch, noon: str) -> None:
     monkeypatch.setenv("TZ", "UTC-5")  # POSIX spells zones east of Greenwich so
     signers = site.path / "inventories/trial/allowed_signers"
-    signers.write_text(f'aigerim valid-before="{noon}" {site.public("aigerim")}\n')
-    site.sign(site.propose(), "aigerim", at=datetime(2026, 11, 21, 11, 59, tzinfo=UTC))
+    signers.write_text(f'change-manager valid-before="{noon}" {site.public("change-manager")}\n')
+    site.sign(site.propose(), "change-manager", at=datetime(2026, 11, 21, 11, 59, tzinfo=UTC))
     with pytest.raises(SignatureError, match="key has expired"):
-        site.sign(site.propose(id="second"), "aigerim", at=datetime(2026, 11, 21, 12, 1, tzinfo=UTC))
+        site.sign(site.propose(id="second"), "change-manager", at=datetime(2026, 11, 21, 12, 1, tzinfo=UTC))
 
 
 def test_a_missing_tool_is_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     path = site.propose()
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SignatureError, match="install openssh-client"):
-        site.sign(path, "aigerim")
+        site.sign(path, "change-manager")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kepil.estate.access import administered, ssh_config
-from kepil.estate.guards import Environment, GuardRailError, hold
+from kepil.estate.guards import Environment, GuardRailError, hold, in_earnest
 from kepil.estate.inventory import environment_sources, read_estate, read_listing
 from kepil.estate.model import Estate
 
@@ -136,6 +136,14 @@ def test_only_a_rehearsal_lifts_a_guard_rail(production: Environment) -> None:
         hold(production, frozenset({"software_hsm"}))
     with pytest.raises(GuardRailError, match="softhsm: there are software_hsm, file_keys"):
         hold(rehearsal, frozenset({"softhsm"}))
+
+
+@pytest.mark.parametrize(
+    ("environment", "held"),
+    [("production", True), ("rehearsal", True), ("trial", True), ("development", False), ("molecule-base", False)],
+)
+def test_guard_rails_hold_everywhere_but_in_development(estate: Estate, environment: str, *, held: bool) -> None:
+    assert in_earnest(estate.model_copy(update={"environment": environment})) is held
 
 
 def test_operators_come_as_the_inventory_says(estate: Estate) -> None:
