@@ -17,7 +17,8 @@ from kepil.estate.inventory import environment_sources, read_estate, read_listin
 from tests.conftest import PROJECT
 
 INVENTORIES = Path(__file__).parent / "inventories"
-ENVIRONMENT = "throwaway"
+ENVIRONMENT = "molecule-throwaway"
+CORE, PLAIN = f"kepil-{ENVIRONMENT}-core", f"kepil-{ENVIRONMENT}-plain01"
 SOURCES = environment_sources(INVENTORIES, ENVIRONMENT)
 LACKING = stack.lacking()
 
@@ -99,13 +100,13 @@ def test_an_estate_is_previewed_raised_mended_and_removed(estate_stack: automati
     assert outputs["addresses"].value == {h.name: str(h.address) for h in estate.hosts.values() if h.address}
     assert set(way.standing(ENVIRONMENT).values()) == {"pulumi"}
     raised = standing()
-    assert raised["/kepil-throwaway-plain01"]["addresses"] == {"kepil-throwaway-core": "198.19.64.11"}
+    assert raised[f"/{PLAIN}"]["addresses"] == {CORE: "198.19.64.11"}
 
     estate_stack.up(expect_no_changes=True)
     estate_stack.refresh(expect_no_changes=True)
 
-    docker("network", "disconnect", "--force", "kepil-throwaway-core", "kepil-throwaway-plain01")
-    docker("network", "rm", "kepil-throwaway-core")
+    docker("network", "disconnect", "--force", CORE, PLAIN)
+    docker("network", "rm", CORE)
     estate_stack.refresh()
     estate_stack.up()
     assert standing() == raised

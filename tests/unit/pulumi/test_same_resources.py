@@ -160,7 +160,7 @@ def by_name(resources: list[dict[str, Any]], maker: str) -> dict[str, dict[str, 
     ("inventories", "environment", "cgroup"),
     [
         (PROJECT / "inventories", "development", "1"),
-        (PROJECT / "tests" / "pulumi" / "inventories", "throwaway", "2"),
+        (PROJECT / "tests" / "pulumi" / "inventories", "molecule-throwaway", "2"),
     ],
 )
 def test_both_ways_describe_the_same_resources(
