@@ -35,6 +35,7 @@ def test_help_is_no_error() -> None:
         (("test", "everything"), "there is no test part 'everything'"),
         (("test", "role", "nobody"), "there is no role scenario 'nobody'"),
         (("shell",), "shell needs one HOST"),
+        (("up", "--network", "terraform"), "up takes --network pulumi, ansible or auto"),
     ],
 )
 def test_wrong_usage_is_said_and_ends_with_2(arguments: tuple[str, ...], reason: str) -> None:

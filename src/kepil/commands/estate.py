@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kepil.estate import way
 from kepil.estate.access import ssh_config
 from kepil.estate.inventory import all_variables, environment_sources, read_estate, read_listing
 from kepil.estate.model import Estate, EstateError
@@ -70,6 +71,7 @@ def summary(_: argparse.Namespace) -> int:
     if not running:
         print("Nothing stands: ./estate up raises it.")
         return 0
+    print(f"Networks: made by {', '.join(sorted(set(way.standing(estate.environment).values())))}")
     repository = f"pki.{estate.domain}"
     address = next((h.address for h in estate.members("repository")), None)
     print(f"Repository: http://{repository}/ ({address})")

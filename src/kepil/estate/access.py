@@ -16,7 +16,7 @@ def ssh_config(estate: Estate, folder: str, *options: str, to_bastion: tuple[str
 
     Raises EstateError where hosts are administered from no bastion.
     """
-    hosts = list(administered(estate))
+    hosts = [*administered(estate), *estate.members("container_host")]
     bastions = [host for host in hosts if BASTION in host.groups]
     if not bastions:
         raise EstateError("group bastion: holds no host; operators log in through one", BASTION)
@@ -48,7 +48,7 @@ def ssh_config(estate: Estate, folder: str, *options: str, to_bastion: tuple[str
 
 
 def administered(estate: Estate) -> Iterator[Host]:
-    """Hosts that operators reach by SSH, by name."""
+    """Hosts that Ansible reaches by SSH, by name."""
     for host in estate.members("all"):
         if "appliance" not in host.groups and estate.zones[host.zone].administered_from:
             yield host
