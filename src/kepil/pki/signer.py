@@ -8,15 +8,17 @@ import random
 import re
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ctypes import byref, c_char_p, c_size_t, c_void_p
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from kepil.errors import KepilError
 from kepil.pki import algorithm
+from kepil.pki.digest import Digest, DigestError
 from kepil.pki.openssl import (
-    LARGEST_DIGEST,
     STORE_INFO_PKEY,
     Context,
     OpenSSLError,
@@ -24,6 +26,7 @@ from kepil.pki.openssl import (
     check,
     freed,
     lib,
+    shared_context,
     take_errors,
 )
 
@@ -52,28 +55,18 @@ class _Key:
         with freed(encoded.value or 0, lambda pointer: lib.CRYPTO_free(pointer, b"", 0)):
             return ctypes.string_at(encoded.value or 0, length)
 
-    def sign(self, message: bytes, how: algorithm.SignatureAlgorithm) -> bytes:
-        # Hashing here, not in the token, saves two round trips a signature and shipping the whole message there.
-        return self._sign_digest(message, how) if how.digest else self._sign_message(message)
-
-    def _sign_digest(self, message: bytes, how: algorithm.SignatureAlgorithm) -> bytes:
-        name = how.openssl_digest.encode()
-        digest, size = ctypes.create_string_buffer(LARGEST_DIGEST), c_size_t()
-        hashed = lib.EVP_Q_digest(self.context.pointer, name, None, message, len(message), digest, byref(size))
-        check(hashed, f"hashing with {how.openssl_digest}")
+    def sign_digest(self, value: bytes, how: algorithm.SignatureAlgorithm) -> bytes:
+        size = c_size_t()
         new = check(lib.EVP_PKEY_CTX_new_from_pkey(self.context.pointer, self.pointer, None), "preparing to sign")
         with freed(new, lib.EVP_PKEY_CTX_free) as operation:
             check(lib.EVP_PKEY_sign_init(operation), "preparing to sign")
-            if how.key == "rsa":
-                check(lib.EVP_PKEY_CTX_ctrl_str(operation, b"rsa_padding_mode", b"pkcs1"), "choosing PKCS #1 v1.5")
-            check(lib.EVP_PKEY_CTX_ctrl_str(operation, b"digest", name), f"choosing {how.openssl_digest}")
-            hashed_bytes = digest.raw[: size.value]
-            check(lib.EVP_PKEY_sign(operation, None, byref(size), hashed_bytes, len(hashed_bytes)), "signing")
+            _choose(operation, how)
+            check(lib.EVP_PKEY_sign(operation, None, byref(size), value, len(value)), "signing")
             signature = ctypes.create_string_buffer(size.value)
-            check(lib.EVP_PKEY_sign(operation, signature, byref(size), hashed_bytes, len(hashed_bytes)), "signing")
+            check(lib.EVP_PKEY_sign(operation, signature, byref(size), value, len(value)), "signing")
         return signature.raw[: size.value]
 
-    def _sign_message(self, message: bytes) -> bytes:
+    def sign_message(self, message: bytes) -> bytes:
         with freed(check(lib.EVP_MD_CTX_new(), "preparing to sign"), lib.EVP_MD_CTX_free) as operation:
             started = lib.EVP_DigestSignInit_ex(operation, None, None, self.context.pointer, None, self.pointer, None)
             check(started, "preparing to sign")
@@ -82,6 +75,14 @@ class _Key:
             signature = ctypes.create_string_buffer(size.value)
             check(lib.EVP_DigestSign(operation, signature, byref(size), message, len(message)), "signing")
         return signature.raw[: size.value]
+
+
+def _choose(operation: int, how: algorithm.SignatureAlgorithm) -> None:
+    """Tell an EVP_PKEY_CTX how the hash that it signs or verifies was made, and how it is padded."""
+    if how.key == "rsa":
+        check(lib.EVP_PKEY_CTX_ctrl_str(operation, b"rsa_padding_mode", b"pkcs1"), "choosing PKCS #1 v1.5")
+    name = how.openssl_digest
+    check(lib.EVP_PKEY_CTX_ctrl_str(operation, b"digest", name.encode()), f"choosing {name}")
 
 
 def _load(context: Context, uri: str, activation: Path | None) -> int:
@@ -124,8 +125,10 @@ class Signer:
             self._key = self._open_key()
             self.public_key_info: bytes = self._key.public_key_info()
             self._how = algorithm.by_key(algorithm.key_type(self.public_key_info), digest)
-        except (OpenSSLError, OSError, algorithm.UnknownAlgorithmError) as error:
+            self.hash = Digest(self._how.digest, config) if self._how.digest else None
+        except (OpenSSLError, OSError, algorithm.UnknownAlgorithmError, DigestError) as error:
             raise SignerError(f"key {self.uri}: {error}; {_REMEDY}") from error
+        self.openssl_config = config
         self.digest: str = self._how.digest
         self.signature_algorithm: bytes = self._how.identifier
 
@@ -148,13 +151,28 @@ class Signer:
 
         Raises SignerError when the key stays unusable after re-opening it.
         """
+        if self.hash is None:
+            return self._try(lambda key: key.sign_message(message))
+        # Hashing here, not in the token, saves two round trips a signature and shipping the whole message there.
+        return self.sign_digest(self.hash(message))
+
+    def sign_digest(self, value: bytes) -> bytes:
+        """Return the signature of the message whose hash by `hash` is `value`.
+
+        Raises SignerError, as `sign` does, and ValueError for an algorithm that hashes by itself (`hash` is None).
+        """
+        if self.hash is None:
+            raise ValueError(f"key {self.uri} hashes by itself and signs whole messages only")
+        return self._try(lambda key: key.sign_digest(value, self._how))
+
+    def _try(self, sign: Callable[[_Key], bytes]) -> bytes:
         key = self._key
         failure: Exception | None = None
         for pause in (None, *_PAUSES_SECONDS):
             try:
                 if pause is not None:
                     key = self._replace(key, pause)
-                return key.sign(message, self._how)
+                return sign(key)
             except (OpenSSLError, OSError) as error:
                 failure = error
         raise SignerError(f"key {self.uri} does not sign: {failure}; {_REMEDY}") from failure
@@ -168,9 +186,21 @@ class Signer:
             return self._key
 
 
-@lru_cache(maxsize=8)
-def _verifier(config: Path | None) -> Context:
-    return Context(config)
+@contextmanager
+def _public_key(public_key_info: bytes, config: Path | None) -> Iterator[tuple[int, int]]:
+    """Lend an OpenSSL context and a public key in it, 0 if OpenSSL cannot read it. Raises SignerError."""
+    try:
+        context = shared_context(config)
+    except OpenSSLError as error:
+        raise SignerError(f"cannot verify: {error}") from error
+    lib.ERR_clear_error()
+    encoded = byref(c_char_p(public_key_info))
+    key = lib.d2i_PUBKEY_ex(None, encoded, len(public_key_info), context.pointer, None)
+    try:
+        yield context.pointer, key
+    finally:
+        lib.EVP_PKEY_free(key)
+        lib.ERR_clear_error()
 
 
 def verify(public_key_info: bytes, message: bytes, signature: bytes, digest: str, config: Path | None = None) -> bool:
@@ -183,24 +213,27 @@ def verify(public_key_info: bytes, message: bytes, signature: bytes, digest: str
     `digest`, ValueError when `public_key_info` is no SubjectPublicKeyInfo.
     """
     how = algorithm.by_key(algorithm.key_type(public_key_info), digest)
-    try:
-        context = _verifier(config)
-    except OpenSSLError as error:
-        raise SignerError(f"cannot verify: {error}") from error
     name = how.openssl_digest.encode() or None
-    lib.ERR_clear_error()
-    try:
-        encoded = byref(c_char_p(public_key_info))
-        key = lib.d2i_PUBKEY_ex(None, encoded, len(public_key_info), context.pointer, None)
+    with _public_key(public_key_info, config) as (context, key):
         if not key:
             return False
-        with (
-            freed(key, lib.EVP_PKEY_free),
-            freed(check(lib.EVP_MD_CTX_new(), "preparing to verify"), lib.EVP_MD_CTX_free) as operation,
-        ):
-            started = lib.EVP_DigestVerifyInit_ex(operation, None, name, context.pointer, None, key, None)
+        with freed(check(lib.EVP_MD_CTX_new(), "preparing to verify"), lib.EVP_MD_CTX_free) as operation:
+            started = lib.EVP_DigestVerifyInit_ex(operation, None, name, context, None, key, None)
             if started != 1:
                 return False
             return bool(lib.EVP_DigestVerify(operation, signature, len(signature), message, len(message)) == 1)
-    finally:
-        lib.ERR_clear_error()
+
+
+def verify_digest(
+    public_key_info: bytes, value: bytes, signature: bytes, digest: str, config: Path | None = None
+) -> bool:
+    """Tell the same of a message of which only the hash by `digest` is at hand. Raises what `verify` raises."""
+    how = algorithm.by_key(algorithm.key_type(public_key_info), digest)
+    with _public_key(public_key_info, config) as (context, key):
+        if not key:
+            return False
+        new = check(lib.EVP_PKEY_CTX_new_from_pkey(context, key, None), "preparing to verify")
+        with freed(new, lib.EVP_PKEY_CTX_free) as operation:
+            check(lib.EVP_PKEY_verify_init(operation), "preparing to verify")
+            _choose(operation, how)
+            return bool(lib.EVP_PKEY_verify(operation, signature, len(signature), value, len(value)) == 1)

@@ -91,7 +91,7 @@ def test_threads_share_a_key(signer: MakeSigner) -> None:
 def test_a_lost_connection_is_opened_anew(key_file: Callable[..., Path]) -> None:
     made = Signer.open(str(key_file("p256", "")))
     lost = made._key
-    with patch.object(lost, "sign", side_effect=OpenSSLError("gone")):
+    with patch.object(lost, "sign_digest", side_effect=OpenSSLError("gone")):
         signature = made.sign(b"message")
     assert verify(made.public_key_info, b"message", signature, "sha256")
     assert made._key is not lost
@@ -100,7 +100,7 @@ def test_a_lost_connection_is_opened_anew(key_file: Callable[..., Path]) -> None
 def test_a_key_that_stays_lost_is_an_error(key_file: Callable[..., Path]) -> None:
     made = Signer.open(str(key_file("p256", "")))
     with (
-        patch.object(signer_module._Key, "sign", side_effect=OpenSSLError("gone")) as tried,
+        patch.object(signer_module._Key, "sign_digest", side_effect=OpenSSLError("gone")) as tried,
         patch.object(signer_module, "_PAUSES_SECONDS", (0.0, 0.0, 0.0)),
         pytest.raises(SignerError, match="gone"),
     ):
