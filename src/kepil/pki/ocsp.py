@@ -179,6 +179,7 @@ class Responder:
         self.authority = authority
         self.certificate = credential.certificate
         self._signer = credential.signer
+        self.in_process = credential.signer.in_process
         self._validity = validity
         self._data, self._response = _templates(credential)
         self.issuer_ids = frozenset(_issuer_ids(issuer, credential))

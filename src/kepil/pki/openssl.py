@@ -42,6 +42,7 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "EVP_PKEY_CTX_free": (None, [c_void_p]),
     "EVP_PKEY_CTX_new_from_pkey": (c_void_p, [c_void_p, c_void_p, c_char_p]),
     "EVP_PKEY_free": (None, [c_void_p]),
+    "EVP_PKEY_get_size": (c_int, [c_void_p]),
     "EVP_PKEY_sign": (c_int, [c_void_p, c_void_p, _OUT_SIZE, c_char_p, c_size_t]),
     "EVP_PKEY_sign_init": (c_int, [c_void_p]),
     "EVP_PKEY_verify": (c_int, [c_void_p, c_char_p, c_size_t, c_char_p, c_size_t]),

@@ -44,8 +44,11 @@ class _Key:
     def __init__(self, uri: str, config: Path | None, activation: Path | None) -> None:
         self.context = Context(config)
         self.pointer: int = _load(self.context, uri, activation)
+        self._operations: list[int] = []  # prepared, and used by no thread now
 
     def __del__(self) -> None:
+        for operation in getattr(self, "_operations", ()):
+            lib.EVP_PKEY_CTX_free(operation)
         if pointer := getattr(self, "pointer", None):
             lib.EVP_PKEY_free(pointer)
 
@@ -56,15 +59,29 @@ class _Key:
             return ctypes.string_at(encoded.value or 0, length)
 
     def sign_digest(self, value: bytes, how: algorithm.SignatureAlgorithm) -> bytes:
-        size = c_size_t()
-        new = check(lib.EVP_PKEY_CTX_new_from_pkey(self.context.pointer, self.pointer, None), "preparing to sign")
-        with freed(new, lib.EVP_PKEY_CTX_free) as operation:
-            check(lib.EVP_PKEY_sign_init(operation), "preparing to sign")
-            _choose(operation, how)
-            check(lib.EVP_PKEY_sign(operation, None, byref(size), value, len(value)), "signing")
+        try:
+            operation = self._operations.pop()
+        except IndexError:  # the first, or more threads at once than ever before
+            operation = self._prepare(how)
+        try:
+            size = c_size_t(lib.EVP_PKEY_get_size(self.pointer))
             signature = ctypes.create_string_buffer(size.value)
             check(lib.EVP_PKEY_sign(operation, signature, byref(size), value, len(value)), "signing")
+        except OpenSSLError:
+            lib.EVP_PKEY_CTX_free(operation)
+            raise
+        self._operations.append(operation)
         return signature.raw[: size.value]
+
+    def _prepare(self, how: algorithm.SignatureAlgorithm) -> int:
+        new: int = check(lib.EVP_PKEY_CTX_new_from_pkey(self.context.pointer, self.pointer, None), "preparing to sign")
+        try:
+            check(lib.EVP_PKEY_sign_init(new), "preparing to sign")
+            _choose(new, how)
+        except OpenSSLError:
+            lib.EVP_PKEY_CTX_free(new)
+            raise
+        return new
 
     def sign_message(self, message: bytes) -> bytes:
         with freed(check(lib.EVP_MD_CTX_new(), "preparing to sign"), lib.EVP_MD_CTX_free) as operation:
@@ -129,6 +146,8 @@ class Signer:
         except (OpenSSLError, OSError, algorithm.UnknownAlgorithmError, DigestError) as error:
             raise SignerError(f"key {self.uri}: {error}; {_REMEDY}") from error
         self.openssl_config = config
+        self.in_process = not uri.startswith("pkcs11:")
+        """Whether a signature is a matter of this processor only, and neither of a wire nor of another machine."""
         self.digest: str = self._how.digest
         self.signature_algorithm: bytes = self._how.identifier
 

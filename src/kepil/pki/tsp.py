@@ -155,6 +155,7 @@ class StampingUnit:
         self.policy_oid: bytes = core.ObjectIdentifier(policy).contents
         self.certificate = credential.certificate
         self._signer = credential.signer
+        self.in_process = credential.signer.in_process
         self._clock = clock
         self._accuracy = accuracy
         self._resolution = timedelta(milliseconds=1) if milliseconds else timedelta(seconds=1)
