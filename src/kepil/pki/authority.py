@@ -22,6 +22,7 @@ from kepil.pki.profile import Profile
 from kepil.pki.request import check, read_request
 from kepil.pki.settings import CaSettings
 from kepil.pki.store import IssuedCertificate, IssuedCrl, Status, Store, encode_serial
+from kepil.pki.weak_key import Blocklist
 
 Connect = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 """Opens a connection that commits at the end of its `with`, or rolls back if that raises."""
@@ -100,7 +101,11 @@ class CertificateAuthority:
     """The authorities of one CA host over one database. Safe to share between threads; every call blocks."""
 
     def __init__(self, settings: CaSettings, connect: Connect) -> None:
-        """Read the authorities' certificates; their keys are opened at first use. Raises CredentialError."""
+        """Read the authorities' certificates; their keys are opened at first use.
+
+        Raises CredentialError, BlocklistError.
+        """
+        self._known_keys = Blocklist.read(*settings.known_keys)
         self._issuers = {each.name: Issuer(each) for each in settings.authorities}
         self._profiles = settings.profiles
         self._crl = settings.crl
@@ -147,46 +152,41 @@ class CertificateAuthority:
         for the CA's own OCSP and TSP certificates. A repeated `idempotency_key` of the same actor with the same request
         gives the same certificate again.
 
-        Nothing is recorded unless everything succeeds. Raises RequestError, NameNotAllowedError, AuthorityError,
-        CertificateError when the authority itself ends too soon, SelfCheckError, SignerError, psycopg.Error.
+        Nothing is recorded unless everything succeeds. Raises RequestError, PublicKeyError, WeakKeyError,
+        NameNotAllowedError, AuthorityError, CertificateError when the authority itself ends too soon, LintError,
+        SelfCheckError, SignerError, psycopg.Error.
         """
         issuer, chosen = self.issuer(authority), self.profile(profile)
         parsed = read_request(request)
-        asked = check(parsed, chosen, subject=subject, config=issuer.settings.openssl_config)
-        request_sha256 = _sha256(
-            authority.encode(),
-            profile.encode(),
-            asked.subject.model_dump_json().encode(),
-            f"{days}".encode(),
-            parsed.dump(),
-        )
+        asked = check(parsed, chosen, subject=subject, config=issuer.settings.openssl_config, known=self._known_keys)
+        order = (authority, profile, str(asked.subject), str(days))
+        request_sha256 = _sha256(*(part.encode() for part in order), parsed.der)
         idempotency_sha256 = _sha256(actor.encode(), idempotency_key.encode()) if idempotency_key else None
-        spki_sha256 = hashlib.sha256(asked.public_key_info).digest()
+        key_sha256 = asked.public_key.sha256
         with self._connect() as connection:
             store = Store(connection)
-            store.lock_key(spki_sha256)
-            if idempotency_sha256 and (earlier := store.certificate_by_idempotency(idempotency_sha256)):
-                if earlier.request_sha256 != request_sha256:
+            earlier = store.earlier_certificates(key_sha256, idempotency_sha256)
+            for repeated in (each for each in earlier if each.idempotency_sha256 == idempotency_sha256 is not None):
+                if repeated.request_sha256 != request_sha256:
                     raise IdempotencyKeyReusedError("this Idempotency-Key came with another request: use a new one")
-                return earlier
-            if store.certificate_by_key(spki_sha256):
+                return repeated
+            if earlier:
                 raise KeySeenBeforeError("this key has had a certificate before: make a new key (CP-3.3)")
-            certificate = issuer.certify(chosen, asked, days)
+            certified = issuer.certify(chosen, asked, days)
             row = IssuedCertificate(
-                serial=encode_serial(certificate.serial_number),
+                serial=encode_serial(certified.serial),
                 issuer=issuer.name,
-                subject=certificate.subject.human_friendly,
+                subject=str(asked.subject),
                 profile=profile,
-                not_before=certificate.not_valid_before,
-                not_after=certificate.not_valid_after,
-                spki_sha256=spki_sha256,
-                der=certificate.dump(),
+                not_before=certified.not_before,
+                not_after=certified.not_after,
+                spki_sha256=key_sha256,
+                der=certified.der,
                 requested_by=actor,
                 idempotency_sha256=idempotency_sha256,
                 request_sha256=request_sha256,
             )
             store.insert_certificate(row)
-            store.journal(actor, "certificate.issue", authority=issuer.name, serial=row.serial.hex(), profile=profile)
         log.info("issued serial=%s authority=%s profile=%s actor=%s", row.serial.hex(), authority, profile, actor)
         return row
 

@@ -5,7 +5,7 @@ A `Store` works on one connection inside the caller's transaction; nothing here 
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -65,6 +65,16 @@ class Status:
 _CERTIFICATE = ", ".join(field.name for field in fields(IssuedCertificate))
 _CRL = ", ".join(field.name for field in fields(IssuedCrl))
 _STATUS = ", ".join(field.name for field in fields(Status))
+_LOCKS = {
+    1: "select pg_advisory_xact_lock(%s)",
+    2: "select pg_advisory_xact_lock(%s), pg_advisory_xact_lock(%s)",
+}
+_INSERT_CERTIFICATE = f"""
+    with status as (insert into status (issuer, serial, not_after) values (%(issuer)s, %(serial)s, %(not_after)s)),
+    certificate as (insert into certificate ({_CERTIFICATE})
+        values ({", ".join(f"%({field.name})s" for field in fields(IssuedCertificate))}))
+    insert into journal (actor, act, object) values (%(requested_by)s, 'certificate.issue', %(object)s)
+"""  # noqa: S608 -- own names
 
 
 class Store:
@@ -75,29 +85,39 @@ class Store:
 
     # Certificates
 
-    def lock_key(self, spki_sha256: bytes) -> None:
-        """Let nobody else issue for this key until the transaction ends, so that at most one certificate is signed."""
-        self._lock("key", spki_sha256, shared=False)
-
     def certificate_by_serial(self, serial: int) -> IssuedCertificate | None:
         """The certificate with this serial number, whatever authority issued it."""
         return self._certificate("serial", encode_serial(serial))
 
-    def certificate_by_key(self, spki_sha256: bytes) -> IssuedCertificate | None:
-        """The certificate issued for this key; there is at most one (CP-3.3)."""
-        return self._certificate("spki_sha256", spki_sha256)
+    def earlier_certificates(self, spki_sha256: bytes, idempotency_sha256: bytes | None) -> list[IssuedCertificate]:
+        """The certificates issued for this key (CP-3.3) or to this idempotency key: one, or two, or none.
 
-    def certificate_by_idempotency(self, idempotency_sha256: bytes) -> IssuedCertificate | None:
-        """The certificate that an earlier request with this idempotency key got."""
-        return self._certificate("idempotency_sha256", idempotency_sha256)
+        Nobody else gets an answer for either until the transaction ends, so that at most one certificate is signed.
+        """
+        numbers = [_lock_number("key", spki_sha256)]
+        if idempotency_sha256:
+            numbers.append(_lock_number("idempotency", idempotency_sha256))
+        # In order, lest two transactions wait for each other; and by themselves, for what a statement sees was
+        # committed before it began.
+        self._connection.execute(_LOCKS[len(numbers)], sorted(numbers))
+        with self._connection.cursor(row_factory=class_row(IssuedCertificate)) as cursor:
+            cursor.execute(
+                f"select {_CERTIFICATE} from certificate where spki_sha256 = %s or idempotency_sha256 = %s",  # noqa: S608
+                [spki_sha256, idempotency_sha256],
+            )
+            return cursor.fetchall()
 
     def insert_certificate(self, certificate: IssuedCertificate) -> None:
-        """Record a certificate as issued and not revoked. Raises psycopg.errors.UniqueViolation for a known key."""
-        self._connection.execute(
-            "insert into status (issuer, serial, not_after) values (%s, %s, %s)",
-            [certificate.issuer, certificate.serial, certificate.not_after],
-        )
-        self._insert("certificate", certificate)
+        """Record a certificate as issued and not revoked, and in the journal who had it issued, in one statement.
+
+        Raises psycopg.errors.UniqueViolation for a known key.
+        """
+        thing = {
+            "authority": certificate.issuer,
+            "serial": certificate.serial.hex(),
+            "profile": certificate.profile,
+        }
+        self._connection.execute(_INSERT_CERTIFICATE, {**asdict(certificate), "object": Jsonb(thing)})
 
     # Status
 

@@ -28,7 +28,8 @@ from kepil.pki.authority import (
 )
 from kepil.pki.issuer import SelfCheckError
 from kepil.pki.name import DistinguishedName
-from kepil.pki.request import MalformedRequestError, RequestError
+from kepil.pki.public_key import PublicKeyError
+from kepil.pki.request import RequestError
 from kepil.pki.settings import CaSettings
 from kepil.pki.signer import Signer, SignerError
 from kepil.pki.store import SESSION_OPTIONS
@@ -80,7 +81,7 @@ def test_the_journal_tells_the_life_cycle_without_personal_data(estate: Estate) 
     serial = estate.issue()
     estate.authority.revoke(serial, "keyCompromise", "nca-rsa", "an officer")
     estate.authority.make_crl("nca-rsa", "full", "a timer")
-    thing = {"authority": "nca-rsa", "serial": f"{serial:x}".zfill(32)}
+    thing = {"authority": "nca-rsa", "serial": f"{serial:x}".zfill(30)}
     assert estate.rows("select actor, act, object from journal order by id") == [
         (OFFICER, "certificate.issue", {**thing, "profile": PERSON}),
         ("an officer", "certificate.revoke", {**thing, "reason": 1}),
@@ -106,7 +107,7 @@ def test_a_key_in_another_form_is_refused(estate: Estate, tmp_path: Path) -> Non
         words = ("req", "-new", "-key", f"{name}.key", "-utf8", "-subj", PERSON_NAME, "-out", f"{name}.csr")
         openssl(*words, folder=tmp_path)
     estate.authority.issue((tmp_path / "plain.csr").read_bytes(), PERSON, "nca-rsa", OFFICER)
-    with pytest.raises(MalformedRequestError, match="uncompressed"):
+    with pytest.raises(PublicKeyError, match="uncompressed"):
         estate.authority.issue((tmp_path / "compressed.csr").read_bytes(), PERSON, "nca-rsa", OFFICER)
 
 
@@ -126,7 +127,7 @@ def test_an_rsa_key_without_its_null_is_refused(estate: Estate, tmp_path: Path) 
             "signature": signer.sign(info.dump(force=True)),
         }
     )
-    with pytest.raises(MalformedRequestError, match="NULL"):
+    with pytest.raises(PublicKeyError, match="NULL"):
         estate.authority.issue(request.dump(), PERSON, "nca-rsa", OFFICER)
 
 
@@ -136,9 +137,11 @@ def test_one_key_sent_many_times_at_once_gets_one_certificate(estate: Estate, mo
     sign, signatures = Signer.sign, list[bytes]()
 
     def count(signer: Signer, message: bytes) -> bytes:
-        signatures.append(message)
+        if signer is own:
+            signatures.append(message)
         return sign(signer, message)
 
+    own = estate.authority.issuer("nca-rsa").signer
     monkeypatch.setattr(Signer, "sign", count)
     request, outcomes = estate.new_request(), list[str]()
 

@@ -149,8 +149,9 @@ class TestCertificates:
         row = replace(certificate(2**126 + 7), idempotency_sha256=b"key")
         store.insert_certificate(row)
         assert store.certificate_by_serial(2**126 + 7) == row
-        assert store.certificate_by_key(row.spki_sha256) == row
-        assert store.certificate_by_idempotency(b"key") == row
+        assert store.earlier_certificates(row.spki_sha256, None) == [row]
+        assert store.earlier_certificates(b"another", b"key") == [row]
+        assert store.earlier_certificates(b"another", None) == []
 
     @pytest.mark.clause("CP-2.4")
     @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from kepil.pki.name import DistinguishedName
 from kepil.pki.signer import Signer
 
 NOW = datetime.now(UTC)
-BASE_URL, DELTA_URL = "http://pki.example.test/nca-rsa.crl", "http://pki.example.test/nca-rsa-delta.crl"
+BASE_URL, DELTA_URL = "http://pki.example.kz/nca-rsa.crl", "http://pki.example.test/nca-rsa-delta.crl"
 LATER = NOW + timedelta(hours=25)
 
 
