@@ -64,6 +64,10 @@ class Reader:
         begin = self._at
         return self._data[begin : self._step(tag)[1]]
 
+    def span(self, tag: int) -> tuple[int, int]:
+        """Where the contents of the next value begin and end. The octets themselves need not be at hand."""
+        return self._step(tag)
+
     def rest(self) -> bytes:
         """What has not been read yet; it stays unread."""
         return self._data[self._at : self._end]
