@@ -206,10 +206,10 @@ def _basic_constraints(value: der.Reader) -> tuple[bool, int | None]:
 
 
 def _key_usage(value: der.Reader) -> frozenset[str]:
-    octets = value.contents(der.BIT_STRING) or b"\0"
-    bits = f"{int.from_bytes(octets[1:]):0{8 * len(octets) - 8}b}"[: -octets[0] or None]
-    if not bits.endswith("1"):
-        raise der.DerError("key usage is empty or has needless bits (X.690 section 11.2.2)")
+    unused, *octets = value.contents(der.BIT_STRING) or b"\0"
+    bits = "".join(f"{octet:08b}" for octet in octets)
+    if not octets or bits.rstrip("0") != bits[: len(bits) - unused]:
+        raise der.DerError("key usage is empty, or has needless bits or ones that are not zero (X.690 section 11.2)")
     return frozenset(name for name, bit in zip(_KEY_USAGE, bits, strict=False) if bit == "1")
 
 
