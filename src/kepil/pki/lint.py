@@ -208,7 +208,7 @@ def _basic_constraints(value: der.Reader) -> tuple[bool, int | None]:
 def _key_usage(value: der.Reader) -> frozenset[str]:
     unused, *octets = value.contents(der.BIT_STRING) or b"\0"
     bits = "".join(f"{octet:08b}" for octet in octets)
-    if not octets or bits.rstrip("0") != bits[: len(bits) - unused]:
+    if not octets or unused != len(bits) - len(bits.rstrip("0")):
         raise der.DerError("key usage is empty, or has needless bits or ones that are not zero (X.690 section 11.2)")
     return frozenset(name for name, bit in zip(_KEY_USAGE, bits, strict=False) if bit == "1")
 
