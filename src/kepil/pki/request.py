@@ -111,9 +111,11 @@ def check(
             raise NameNotAllowedError(f"subject: {error}") from error
         if profile.subject is not None:
             profile.subject.check(subject)
-    if "dns" not in profile.subject_alt_names:
-        return Asked(subject, public_key, ())
     dns_names = _dns_names(request)
+    if "dns" not in profile.subject_alt_names:
+        if dns_names:
+            raise NameNotAllowedError("subjectAltName: this profile certifies no host names, leave it out")
+        return Asked(subject, public_key, ())
     if (subject.common_name or "") not in ("", *dns_names) or not dns_names:
         raise NameNotAllowedError("subjectAltName: name the hosts, and with them the common name's (BR 7.1.4.3)")
     return Asked(subject, public_key, dns_names)
