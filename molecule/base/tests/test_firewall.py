@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import collapse_addresses, ip_network
 from typing import Any, NamedTuple
 
 
@@ -22,6 +23,14 @@ def rule_set(host: Any) -> list[dict[str, Any]]:
     return listed
 
 
+def networks(value: Any) -> frozenset[str]:
+    """Addresses and networks that a rule matches, as the inventory writes them."""
+    listed = value["set"] if isinstance(value, dict) and "set" in value else [value]
+    return frozenset(
+        f"{each['prefix']['addr']}/{each['prefix']['len']}" if isinstance(each, dict) else each for each in listed
+    )
+
+
 def accepted(rule: dict[str, Any]) -> Accepted | None:
     """The rule's meaning if it accepts by address and port."""
     matches = {
@@ -33,8 +42,7 @@ def accepted(rule: dict[str, Any]) -> Accepted | None:
         return None
     protocol, port = matches["dport"]
     peers = matches.get("saddr", matches.get("daddr", (None, "anyone")))[1]
-    listed = peers["set"] if isinstance(peers, dict) else [peers]
-    return Accepted(rule["chain"], protocol, port, frozenset(listed), rule.get("comment", ""))
+    return Accepted(rule["chain"], protocol, port, networks(peers), rule.get("comment", ""))
 
 
 def test_the_loaded_rules_are_the_declared_flows(host: Any, variables: dict[str, Any]) -> None:
@@ -45,7 +53,7 @@ def test_the_loaded_rules_are_the_declared_flows(host: Any, variables: dict[str,
             rule["protocol"],
             rule["port"],
             frozenset(rule["peers"]),
-            f"{rule['clause']}: {rule['why']}",
+            f"{rule['clause']}: {rule['why']}"[:120],
         )
         for rule in variables["estate_rules"]
     }
@@ -60,16 +68,37 @@ def test_what_no_rule_accepts_is_dropped(host: Any) -> None:
     assert policies == {"input": "drop", "output": "drop", "forward": "drop"}
 
 
-def test_nothing_else_is_accepted(host: Any) -> None:
-    """Threat: a rule added by hand or by another program opens the host."""
+def test_nothing_else_is_accepted(host: Any, variables: dict[str, Any]) -> None:
+    """Threat: a rule that nobody asked for opens the host. Beside the flows, and only where there are any: what belongs
+    to a connection, the errors of RFC 4890 section 4.4.1, and echo along the flows."""
     others = [
-        entry["rule"]["expr"]
+        f"{entry['rule']['chain']} {json.dumps(entry['rule']['expr'])}"
         for entry in rule_set(host)
         if "rule" in entry and "accept" in json.dumps(entry["rule"]["expr"]) and not accepted(entry["rule"])
     ]
-    known = [expr for expr in others if '"lo"' in json.dumps(expr) or '"ct"' in json.dumps(expr)]
-    assert len(known) == 4, "loopback and established connections, each way"
-    assert others == known
+    expected = []
+    for chain, direction in (("input", "in"), ("output", "out")):
+        expected.append((chain, '"lo"'))
+        if variables["estate_rules"]:
+            expected += [(chain, '"established"'), (chain, "parameter-problem")]
+        if any(rule["direction"] == direction for rule in variables["estate_rules"]):
+            expected.append((chain, "echo-request"))
+    assert len(others) == len(expected), others
+    for found, (chain, word) in zip(others, expected, strict=True):
+        assert found.startswith(chain)
+        assert word in found
+
+
+def test_who_may_ask_for_an_echo_has_a_flow(host: Any, variables: dict[str, Any]) -> None:
+    """Threat: a host that was broken into finds its neighbours by asking all addresses."""
+    for entry in rule_set(host):
+        if "rule" not in entry or "echo-request" not in json.dumps(entry["rule"]):
+            continue
+        direction, field = {"input": ("in", "saddr"), "output": ("out", "daddr")}[entry["rule"]["chain"]]
+        matches = [part["match"] for part in entry["rule"]["expr"] if "match" in part]
+        asked = next(m["right"] for m in matches if m["left"].get("payload", {}).get("field") == field)
+        peers = {peer for rule in variables["estate_rules"] if rule["direction"] == direction for peer in rule["peers"]}
+        assert {ip_network(each) for each in networks(asked)} == set(collapse_addresses(map(ip_network, peers)))
 
 
 def test_the_rules_come_back_with_the_host(host: Any) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 testinfra_hosts = ["ansible://ca", "ansible://root"]
 
 RFC5424 = re.compile(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +14,19 @@ import testinfra
 testinfra_hosts = ["ansible://ca"]
 
 UNDECLARED = 81
+PROBE = (Path(__file__).parents[3] / "tests/estate/probe.py").read_text(encoding="utf-8")
 
 
 def connect(host: Any, address: str, port: int) -> bool:
     """Whether a TCP connection opens."""
     return bool(host.run(f"timeout 1 bash -c '</dev/tcp/{address}/{port}'").rc == 0)
+
+
+def probe(host: Any, protocol: str, address: str, port: int = 1) -> str:
+    """What becomes of one connection, or of one question where the protocol knows no connections."""
+    order = json.dumps({"targets": [(protocol, address, port)], "mark": 0, "patience": 2})
+    states: list[str] = json.loads(host.check_output(f"echo {shlex.quote(order)} | python3 -c {shlex.quote(PROBE)}"))
+    return states[0]
 
 
 def listen(host: Any, port: int) -> None:
@@ -84,3 +94,19 @@ def test_a_flow_does_not_open_the_way_back(
         assert not connect(server, variables["estate_address"], flow["port"])
     finally:
         host.check_output(f"systemctl stop probe-{flow['port']}")
+
+
+def test_who_has_a_flow_may_ask_for_an_echo(host: Any, server: Any, variables: dict[str, Any]) -> None:
+    """RFC 4890 section 4.4.1: whether the other is there can be asked, along the flow and not against it."""
+    assert probe(host, "icmp", server.address) == "open"
+    assert probe(server, "icmp", variables["estate_address"]) == "silent"
+
+
+def test_errors_that_belong_to_a_connection_arrive(host: Any, server: Any) -> None:
+    """RFC 4890 section 4.4.1. Threat: connections hang, because nobody is told that a port or a path is closed."""
+    server.check_output("systemctl stop chrony")
+    try:
+        assert probe(host, "udp", server.address, 123) == "ECONNREFUSED"
+    finally:
+        server.check_output("systemctl start chrony")
+    assert probe(host, "udp", server.address, 123) == "open"
