@@ -1,7 +1,7 @@
 """The database's schema as numbered SQL files, each applied once and remembered with its checksum.
 
-Two sets: an OCSP node's *replica* holds the status table only; the *authority* has what a replica has and more, so the
-status table is defined once.
+Three sets: an OCSP node's *replica* holds the status table only; the *authority* has what a replica has and more, so the
+status table is defined once; *registration* is a database of its own.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import psycopg
 
 from kepil.errors import KepilError
 
-SETS = {"replica": ("replica",), "authority": ("replica", "authority")}
+SETS = {"replica": ("replica",), "authority": ("replica", "authority"), "registration": ("registration",)}
 
 _LOCK = 0x6B6570696C  # "kepil": two migrations of one database wait for each other
 
