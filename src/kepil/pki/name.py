@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Annotated, Final, Self
 
 from asn1crypto import core, x509
@@ -48,12 +49,17 @@ def _readable(text: str) -> str:
     if text != text.strip() or not all(character.isprintable() for character in text):
         raise ValueError("has control characters, or spaces at an end")
     for word in _WORD.findall(text):
-        scripts = {unicodedata.name(letter, "UNNAMED").split()[0] for letter in word}
+        scripts = {_script(letter) for letter in word}
         if not scripts <= set(_SCRIPTS):
             raise ValueError(f"word {word!r} is neither in Cyrillic nor in Latin letters")
         if len(scripts) > 1:
             raise ValueError(f"word {word!r} mixes Cyrillic and Latin letters: write it in one of them")
     return text
+
+
+@lru_cache(maxsize=1024)
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "UNNAMED").split()[0]
 
 
 # Upper bounds: RFC 5280 appendix A.1 (`ub-...`). X.520 wants PrintableString of country and serialNumber.
@@ -100,7 +106,7 @@ class DistinguishedName(BaseModel):
     @property
     def attributes(self) -> dict[str, str]:
         """The attributes that are there, by field name, in order."""
-        return self.model_dump(exclude_none=True)
+        return {field: text for field in _ATTRIBUTES if (text := getattr(self, field)) is not None}
 
     def __str__(self) -> str:
         return ", ".join(f"{field}={text}" for field, text in self.attributes.items())
@@ -121,7 +127,7 @@ class DistinguishedName(BaseModel):
         with another in one RDN, too long, or in a character set other than UTF-8 and printable ASCII.
         """
         try:
-            found = _read(encoded)
+            found = read_attributes(encoded)
         except (der.DerError, UnicodeDecodeError) as error:
             raise DistinguishedNameError(f"no distinguished name: {error}") from error
         try:
@@ -136,7 +142,8 @@ def _rdn(field: str, text: str) -> bytes:
     return der.wrap(der.SET, der.wrap(der.SEQUENCE, der.wrap(der.OBJECT_IDENTIFIER, _OIDS[field]), string))
 
 
-def _read(encoded: bytes) -> dict[str, str]:
+def read_attributes(encoded: bytes) -> dict[str, str]:
+    """Read a name's attributes, whatever they hold. Raises DistinguishedNameError, DerError, UnicodeDecodeError."""
     reader = der.Reader(encoded)
     name, found = reader.enter(der.SEQUENCE), dict[str, str]()
     reader.finish()

@@ -5,7 +5,7 @@ A `Store` works on one connection inside the caller's transaction; nothing here 
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -117,7 +117,7 @@ class Store:
             "serial": certificate.serial.hex(),
             "profile": certificate.profile,
         }
-        self._connection.execute(_INSERT_CERTIFICATE, {**asdict(certificate), "object": Jsonb(thing)})
+        self._connection.execute(_INSERT_CERTIFICATE, {**vars(certificate), "object": Jsonb(thing)})
 
     # Status
 
