@@ -74,9 +74,6 @@ class Ground(TypedDict):
     hosts: list[Container]
 
 
-# systemd gives credentials to services by mounts made in a namespace beside its own; they reach its own only where
-# mounts are shared, as on a machine. A container engine starts with them private.
-_COMMAND = ["/bin/sh", "-c", "mount --make-rshared / && exec /lib/systemd/systemd"]
 # systemd as PID 1 with no more than it needs; where cgroups are version 1 it wants its own hierarchy shared.
 _CAPABILITIES = ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN"]
 _CGROUP: dict[str, Cgroup] = {
@@ -163,12 +160,29 @@ def _network(estate: Estate, zone: Zone, maker: Maker, driver: Driver, options: 
     }
 
 
+def _command(gateway: str | None) -> list[str]:
+    """What a container starts with: makes of it what systemd finds on a machine, then becomes systemd."""
+    steps = [
+        "set -e",
+        # systemd gives credentials to services by mounts made in a namespace beside its own; they reach its own only
+        # where mounts are shared, as on a machine. An engine starts with them private.
+        "mount --make-rshared /",
+        # Where cgroups are version 2, systemd makes its own below the container's, which the engine mounts read-only.
+        "[ ! -e /sys/fs/cgroup/cgroup.controllers ] || mount -o remount,bind,rw /sys/fs/cgroup",
+        # From docker 25 on, the engine gives no route to what stands on an internal network alone.
+        *([f"ip route replace default via {gateway}"] if gateway else []),
+        "exec /lib/systemd/systemd",
+    ]
+    return ["/bin/sh", "-c", "; ".join(steps)]
+
+
 def _container(estate: Estate, host: Host, image_of: Callable[[str], str], maker: Maker, restart: Restart) -> Container:
+    zone = estate.zones[host.zone]
     described = {
         "name": host.name,
         "container": estate.container(host),
         "image": image_of(host.name),
-        "command": _COMMAND,
+        "command": _command(str(zone.subnet[1]) if zone.subnet and host.address else None),
         "env": {"container": "docker"},
         "capabilities": _CAPABILITIES,
         "security_opts": ["apparmor=unconfined", "seccomp=unconfined"],

@@ -18,6 +18,7 @@ from kepil.estate.model import Estate, EstateError
 BOOTSTRAP_PACKAGES = (
     "ca-certificates",
     "dbus",
+    "iproute2",
     "openssh-server",
     "python3",
     "python3-apt",

@@ -117,3 +117,5 @@ def test_a_host_without_an_address_gets_no_network(project: Path) -> None:
     assert by_name["root01"]["network"] is None
     assert by_name["ca01"]["network"] == "kepil-test-core"
     assert [network["subnet"] for network in made["networks"]] == ["198.18.3.0/24"]
+    assert "ip route" not in by_name["root01"]["command"][-1]
+    assert "ip route replace default via 198.18.3.1;" in by_name["ca01"]["command"][-1]

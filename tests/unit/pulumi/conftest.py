@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ class Monitor(mocks.MockMonitor):
 
 def register(stack: str, **config: str) -> Registered:
     """Run the program for a stack with its settings, and return what it registered."""
+    asyncio.set_event_loop(asyncio.SelectorEventLoop())  # Pulumi drives no other kind, and earlier tests leave theirs
     registered = Registered()
     recorder = Mocks(registered)
     set_mocks(recorder, project="kepil", stack=stack, preview=False, monitor=Monitor(recorder))
