@@ -20,7 +20,7 @@ from kepil.change.signatures import sign
 PROJECT = Path(__file__).parents[3]
 ENVIRONMENT = "trial"
 SOURCES = ("inventories/trial", "inventories/estate.kepil.yml")
-PEOPLE = ("change-manager", "security-officer", "auditor", "operator")
+PEOPLE = ("change-manager", "deputy-manager", "reviewer", "shift-operator")
 OUTSIDER = "stranger"
 
 FILES = {

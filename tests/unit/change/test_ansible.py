@@ -52,12 +52,12 @@ def run(site: Site, tmp_path: Path) -> Controller:
 
 @pytest.mark.clause("CP-2.4")
 def test_an_approved_change_runs_and_is_logged(site: Site, run: Controller) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     done = run("ansible-playbook", "playbooks/touch.yml", change="first")
     assert done.returncode == 0, done.stderr
     assert run.touched() == ["app01", "app02"]
     logged = run.last_run()
-    assert logged.start.data["signers"] == ["change-manager", "security-officer"]
+    assert logged.start.data["signers"] == ["change-manager", "deputy-manager"]
     assert logged.start.data["commit"] == site.git("rev-parse", "HEAD")
     assert logged.start.data["check"] is False
     assert logged.start.data["runner"]["user"]
@@ -71,7 +71,7 @@ def test_an_approved_change_runs_and_is_logged(site: Site, run: Controller) -> N
 def test_the_log_has_the_exit_status_of_a_run_that_went_wrong(
     site: Site, run: Controller, playbook: str, status: int
 ) -> None:
-    site.propose("change-manager", "security-officer", playbook=f"playbooks/{playbook}.yml")
+    site.propose("change-manager", "deputy-manager", playbook=f"playbooks/{playbook}.yml")
     done = run("ansible-playbook", f"playbooks/{playbook}.yml", change="first")
     assert done.returncode == status, done.stderr
     result = run.last_run().result
@@ -110,7 +110,7 @@ def test_a_setting_that_makes_inventory_errors_warnings_leaves_no_host(run: Cont
 
 @pytest.mark.parametrize("command", ["ansible", "ansible-console"])
 def test_a_record_opens_the_door_for_its_playbook_alone(site: Site, run: Controller, command: str) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     done = run(command, "app01", change="first")
     assert "only ansible-playbook runs here" in " ".join(done.stderr.split())
     assert done.returncode != 0
@@ -136,7 +136,7 @@ def test_what_only_lists_needs_no_record(run: Controller, command: tuple[str, ..
 def test_options_are_compared_as_ansible_parses_them(site: Site, run: Controller) -> None:
     """One spelling in the record, another on the command line; and what differs is refused."""
     settings: dict[str, Any] = {"limit": "app01", "tags": ["one", "always"], "extra_vars": ["mode=x", '{"n": 1}']}
-    site.propose("change-manager", "security-officer", **settings)
+    site.propose("change-manager", "deputy-manager", **settings)
     same = ("-i", SOURCES[0], f"--inventory={SOURCES[1]}", "-lapp01", "-t", "always,one", "-e", "mode=x")
     done = run("ansible-playbook", *same, "-e", '{"n": 1}', "playbooks/../playbooks/touch.yml", change="first")
     assert done.returncode == 0, done.stderr
@@ -146,7 +146,7 @@ def test_options_are_compared_as_ansible_parses_them(site: Site, run: Controller
 
 
 def test_a_run_that_is_stopped_is_shown_as_interrupted(site: Site, run: Controller) -> None:
-    site.propose("change-manager", "security-officer", playbook="playbooks/wait.yml")
+    site.propose("change-manager", "deputy-manager", playbook="playbooks/wait.yml")
     process = subprocess.Popen(
         ["ansible-playbook", "playbooks/wait.yml"],
         cwd=site.path,
@@ -175,7 +175,7 @@ def test_a_run_during_which_the_checkout_changes_says_so(site: Site, run: Contro
             "    - ansible.builtin.copy: {content: x, dest: '{{ playbook_dir }}/new.yml', mode: '0644'}\n"
         }
     )
-    site.propose("change-manager", "security-officer", playbook="playbooks/edit.yml", commit=commit)
+    site.propose("change-manager", "deputy-manager", playbook="playbooks/edit.yml", commit=commit)
     assert run("ansible-playbook", "playbooks/edit.yml", change="first").returncode == 0
     result = run.last_run().result
     assert result is not None
@@ -201,14 +201,14 @@ def test_broken_glass_is_loud_and_stops_everything_else_until_it_is_reviewed(sit
     assert "Nobody else can be reached" in done.stderr
     assert run.touched() == ["app01"]
 
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     refused = run("ansible-playbook", "playbooks/touch.yml", change="first")
     assert "break-glass run urgent (entry 1) has not been reviewed" in " ".join(refused.stderr.split())
     assert run.touched() == ["app01"]
     assert "BREAK-GLASS, NOT REVIEWED" in kepil("log", ENVIRONMENT)
 
     kepil("review", ENVIRONMENT, "--finding", "It was needed", "--id", "looked-into")
-    for person in ("security-officer", "auditor"):
+    for person in ("deputy-manager", "reviewer"):
         kepil("sign", ENVIRONMENT, "looked-into", "--key", str(site.key(person)), "--yes")
     allowed = run("ansible-playbook", "playbooks/touch.yml", change="first")
     assert allowed.returncode == 0, allowed.stderr

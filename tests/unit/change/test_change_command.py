@@ -134,12 +134,12 @@ def test_nobody_signs_what_they_cannot_read(site: Site, capsys: pytest.CaptureFi
 def test_verify_tells_whether_a_record_would_do(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     path = site.propose("change-manager")
     refused(capsys, "needs 2 different signers and has change-manager", "verify", "first")
-    site.sign(path, "security-officer")
+    site.sign(path, "deputy-manager")
     assert change("verify", "first") == 0
-    assert "ordinary, signed by change-manager, security-officer" in capsys.readouterr().out
-    site.propose("change-manager", "security-officer", id="early", window={"from": at(1), "until": at(2)})
+    assert "ordinary, signed by change-manager, deputy-manager" in capsys.readouterr().out
+    site.propose("change-manager", "deputy-manager", id="early", window={"from": at(1), "until": at(2)})
     assert change("verify", "early") == 0
-    site.propose("change-manager", "security-officer", id="late", window={"from": at(-2), "until": at(-1)})
+    site.propose("change-manager", "deputy-manager", id="late", window={"from": at(-2), "until": at(-1)})
     refused(capsys, "the window is", "verify", "late")
 
 
@@ -154,7 +154,7 @@ def test_without_broken_glass_there_is_nothing_to_review(site: Site, capsys: pyt
 
 
 def test_a_broken_log_is_no_log(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     site.log().start(*site.examine(), check=True)
     assert change("log") == 0
     shown = capsys.readouterr().out

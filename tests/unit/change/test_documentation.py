@@ -69,28 +69,28 @@ def test_the_commands_of_the_page_work_in_their_order(type_as: Type) -> None:
 
     type_as("change-manager", propose)
     assert "signed by change-manager" in type_as("change-manager", sign).stdout
-    assert "signed by security-officer" in type_as("security-officer", sign).stdout
-    allowed = type_as("operator", verify).stdout.splitlines()[-1]
+    assert "signed by deputy-manager" in type_as("deputy-manager", sign).stdout
+    allowed = type_as("shift-operator", verify).stdout.splitlines()[-1]
     typed = run.split("\n")[1]
     assert sorted(allowed.split()[1:]) == sorted(typed.split()), "the page and the tool name different commands"
-    type_as("operator", run)
-    assert "changed ocsp01" in type_as("operator", log).stdout
+    type_as("shift-operator", run)
+    assert "changed ocsp01" in type_as("shift-operator", log).stdout
 
-    assert "*** BREAK GLASS ***" in type_as("operator", glass).stderr
-    assert "NOT REVIEWED" in type_as("operator", log).stdout
-    type_as("auditor", review)
-    for person in ("auditor", "security-officer"):
+    assert "*** BREAK GLASS ***" in type_as("shift-operator", glass).stderr
+    assert "NOT REVIEWED" in type_as("shift-operator", log).stdout
+    type_as("reviewer", review)
+    for person in ("reviewer", "deputy-manager"):
         type_as(person, sign_review)
-    type_as("operator", run)
-    assert "BREAK-GLASS, reviewed" in type_as("operator", log).stdout
+    type_as("shift-operator", run)
+    assert "BREAK-GLASS, reviewed" in type_as("shift-operator", log).stdout
 
-    verified = type_as("operator", signatures).stdout
-    for person in ("change-manager", "security-officer"):
+    verified = type_as("shift-operator", signatures).stdout
+    for person in ("change-manager", "deputy-manager"):
         assert f'Good "change@kepil" signature for {person} ' in verified
-    told = type_as("operator", chain).stdout.splitlines()
+    told = type_as("shift-operator", chain).stdout.splitlines()
     assert told[0] == told[1]
     assert told[0].startswith("7 "), "two changes and a broken glass, each with its result, and a review"
-    assert type_as("operator", f"grep -c {verified.split()[-2]} changes/production/log.jsonl").stdout == "2\n"
+    assert type_as("shift-operator", f"grep -c {verified.split()[-2]} changes/production/log.jsonl").stdout == "2\n"
 
 
 def test_the_pages_way_to_check_the_log_finds_what_was_edited(type_as: Type, site: Site) -> None:
@@ -98,13 +98,13 @@ def test_the_pages_way_to_check_the_log_finds_what_was_edited(type_as: Type, sit
     folder = site.path / "changes/production"
     for number in range(3):
         type_as(
-            "operator",
+            "shift-operator",
             f'python -c "from pathlib import Path; from kepil.journal.chain import Journal; '
             f"Journal(Path('changes/production/log.jsonl')).append('start', {{'n': {number}}})\"",
         )
-    whole = type_as("operator", chain).stdout.splitlines()
+    whole = type_as("shift-operator", chain).stdout.splitlines()
     assert len(whole) == 2
     assert whole[0] == whole[1]
     log = folder / "log.jsonl"
     log.write_text(log.read_text().replace('"n":0', '"n":9'))
-    assert "the chain breaks before" in type_as("operator", chain).stdout
+    assert "the chain breaks before" in type_as("shift-operator", chain).stdout

@@ -32,15 +32,15 @@ def rewrite(path: Path, old: str, new: str) -> None:
 
 @pytest.mark.clause("CP-2.4")
 def test_what_two_people_signed_may_run(site: Site) -> None:
-    path = site.propose("change-manager", "security-officer")
+    path = site.propose("change-manager", "deputy-manager")
     record, content, people = site.examine()
     assert record.id == "first"
     assert content == path.read_bytes()
-    assert people == ("change-manager", "security-officer")
+    assert people == ("change-manager", "deputy-manager")
 
 
 def test_a_record_may_be_used_again_inside_its_window(site: Site) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     for _ in range(2):
         site.log().start(*site.examine(), check=False)
         site.examine()
@@ -48,7 +48,7 @@ def test_a_record_may_be_used_again_inside_its_window(site: Site) -> None:
 
 
 def test_a_process_is_one_run_however_often_it_reads_its_inventory(site: Site) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     for _ in range(2):
         gate.admit(
             ENVIRONMENT,
@@ -73,20 +73,20 @@ def test_a_process_is_one_run_however_often_it_reads_its_inventory(site: Site) -
     ],
 )
 def test_a_run_names_its_record(site: Site, environ: dict[str, str], reason: str) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     with pytest.raises(KepilError, match=reason):
         site.examine(environ=environ)
 
 
 def test_a_record_of_another_environment_is_refused(site: Site) -> None:
-    path = site.propose("change-manager", "security-officer")
+    path = site.propose("change-manager", "deputy-manager")
     rewrite(path, "environment: trial", "environment: other")
     with pytest.raises(KepilError, match="record 'first' of 'other', and does not belong in this folder"):
         site.examine()
 
 
 def test_a_record_under_another_id_is_refused(site: Site) -> None:
-    path = site.propose("change-manager", "security-officer")
+    path = site.propose("change-manager", "deputy-manager")
     shutil.copytree(path.parent, path.parent.with_name("second"))
     with pytest.raises(KepilError, match="record 'first' of 'trial', and does not belong"):
         site.examine("second")
@@ -98,14 +98,14 @@ def test_a_record_under_another_id_is_refused(site: Site) -> None:
 )
 def test_a_tampered_record_is_refused(site: Site, old: str, new: str) -> None:
     """Byte for byte: what means the same was not signed either."""
-    rewrite(site.propose("change-manager", "security-officer"), old, new)
+    rewrite(site.propose("change-manager", "deputy-manager"), old, new)
     with pytest.raises(KepilError, match=r"change-manager\.sig: no valid signature of 'change-manager'"):
         site.examine()
 
 
 @pytest.mark.parametrize(("since", "until"), [(1, 2), (-2, -1), (-3, -0.001)], ids=["not yet", "over", "just over"])
 def test_outside_the_window_is_refused(site: Site, since: float, until: float) -> None:
-    site.propose("change-manager", "security-officer", window={"from": at(since), "until": at(until)})
+    site.propose("change-manager", "deputy-manager", window={"from": at(since), "until": at(until)})
     with pytest.raises(KepilError, match=r"it is \S+Z, the window is \S+Z to \S+Z"):
         site.examine()
 
@@ -126,12 +126,12 @@ def test_a_second_key_makes_no_second_person(site: Site) -> None:
     path = site.propose("change-manager")
     with pytest.raises(KepilError, match=r"change-manager has signed .* already"):
         site.sign(path, "change-manager-second")
-    foreign_sign(site, path, "change-manager-second", "security-officer")
-    with pytest.raises(KepilError, match=r"security-officer\.sig: no valid signature of 'security-officer'"):
+    foreign_sign(site, path, "change-manager-second", "deputy-manager")
+    with pytest.raises(KepilError, match=r"deputy-manager\.sig: no valid signature of 'deputy-manager'"):
         site.examine()
 
 
-@pytest.mark.parametrize("name", ["security-officer", "Aigerim", "change-manager-2"])
+@pytest.mark.parametrize("name", ["deputy-manager", "Aigerim", "change-manager-2"])
 def test_a_copied_signature_makes_no_second_person(site: Site, name: str) -> None:
     path = site.propose("change-manager")
     shutil.copy(path.with_name("change-manager.sig"), path.with_name(f"{name}.sig"))
@@ -140,19 +140,19 @@ def test_a_copied_signature_makes_no_second_person(site: Site, name: str) -> Non
 
 
 def test_a_signer_who_is_not_allowed_is_refused(site: Site) -> None:
-    path = site.propose("change-manager", "security-officer")
+    path = site.propose("change-manager", "deputy-manager")
     foreign_sign(site, path, "stranger", "stranger")
     with pytest.raises(
         KepilError,
-        match=r"'stranger' is no allowed signer: .* names change-manager, security-officer, auditor, operator",
+        match=r"'stranger' is no allowed signer: .* names change-manager, deputy-manager, reviewer, shift-operator",
     ):
         site.examine()
 
 
 def test_a_signature_for_another_purpose_is_refused(site: Site) -> None:
     path = site.propose("change-manager")
-    foreign_sign(site, path, "security-officer", "security-officer", namespace="git")
-    with pytest.raises(KepilError, match=r"security-officer\.sig: no valid signature"):
+    foreign_sign(site, path, "deputy-manager", "deputy-manager", namespace="git")
+    with pytest.raises(KepilError, match=r"deputy-manager\.sig: no valid signature"):
         site.examine()
 
 
@@ -166,10 +166,10 @@ def test_a_signature_for_another_purpose_is_refused(site: Site) -> None:
 )
 def test_a_key_counts_while_and_for_what_it_is_allowed(site: Site, options: str, reason: str) -> None:
     signers = site.path / "inventories/trial/allowed_signers"
-    rewrite(signers, 'security-officer namespaces="change@kepil"', f"security-officer {options}")
+    rewrite(signers, 'deputy-manager namespaces="change@kepil"', f"deputy-manager {options}")
     site.commit()
     path = site.propose("change-manager")
-    foreign_sign(site, path, "security-officer", "security-officer")
+    foreign_sign(site, path, "deputy-manager", "deputy-manager")
     with pytest.raises(KepilError, match=reason):
         site.examine()
 
@@ -217,20 +217,20 @@ def in_the_machines_ignore(site: Site) -> None:
     ids=["edited", "added", "removed", "mode", "staged", "assume-unchanged", "skip-worktree", "gitignore", "exclude"],
 )
 def test_a_dirty_tree_is_refused(site: Site, change: Callable[[Site], Any], path: str) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     change(site)
     with pytest.raises(KepilError, match=rf"the checkout is not clean: .*{path}"):
         site.examine()
 
 
 def test_what_the_project_ignores_is_no_dirt(site: Site) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     site.write("build/changed", "")
     site.examine()
 
 
 def test_variables_of_git_point_to_no_other_tree(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     shutil.copytree(site.path, tmp_path / "clean")
     site.write("playbooks/touch.yml", "[]")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "clean/.git"))
@@ -240,7 +240,7 @@ def test_variables_of_git_point_to_no_other_tree(site: Site, tmp_path: Path, mon
 
 
 def test_a_replaced_commit_is_not_taken_for_the_one_that_was_signed(site: Site) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     signed = site.git("rev-parse", "HEAD")
     other = site.commit(**{"playbooks/touch.yml": "[]"})
     site.git("update-ref", gate.MAIN, signed)
@@ -251,7 +251,7 @@ def test_a_replaced_commit_is_not_taken_for_the_one_that_was_signed(site: Site) 
 
 
 def test_another_commit_is_refused(site: Site) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     named = site.git("rev-parse", "HEAD")
     head = site.commit(**{"README.md": "x"})
     with pytest.raises(KepilError, match=f"the checkout stands at {head}, the record names {named}: git checkout"):
@@ -259,7 +259,7 @@ def test_another_commit_is_refused(site: Site) -> None:
 
 
 def test_an_unknown_commit_is_refused(site: Site) -> None:
-    site.propose("change-manager", "security-officer", commit="0" * 39 + "1")
+    site.propose("change-manager", "deputy-manager", commit="0" * 39 + "1")
     with pytest.raises(KepilError, match=r"commit 0+1 is unknown here: git fetch"):
         site.examine()
 
@@ -268,14 +268,14 @@ def test_a_commit_that_only_this_machine_has_is_refused(site: Site) -> None:
     known = site.git("rev-parse", gate.MAIN)
     site.commit(**{"README.md": "x"})
     site.git("update-ref", gate.MAIN, known)
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     with pytest.raises(KepilError, match="is unknown to refs/remotes/origin/main: merge it first"):
         site.examine()
     site.examine(branch="HEAD")
 
 
 def test_a_missing_branch_is_named(site: Site) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     with pytest.raises(KepilError, match="has no refs/remotes/other/main: git fetch"):
         site.examine(branch="refs/remotes/other/main")
 

@@ -41,7 +41,7 @@ def test_every_option_of_this_ansible_is_known() -> None:
 
 
 def test_an_option_that_a_later_ansible_brings_is_refused(site: Site) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     with pytest.raises(InvocationError, match="options that the change gate does not know: elsewhere"):
         site.examine(elsewhere=None)
 
@@ -86,7 +86,7 @@ def test_an_option_that_a_later_ansible_brings_is_refused(site: Site) -> None:
 def test_what_the_record_does_not_name_is_refused(
     site: Site, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], reason: str
 ) -> None:
-    site.propose("change-manager", "security-officer", limit="app01", tags=["one"], extra_vars=["mode=x"])
+    site.propose("change-manager", "deputy-manager", limit="app01", tags=["one"], extra_vars=["mode=x"])
     monkeypatch.chdir(site.path)
     right: dict[str, Any] = {"subset": "app01", "tags": ("one",), "extra_vars": ("mode=x",)}
     site.examine(**right)
@@ -95,7 +95,7 @@ def test_what_the_record_does_not_name_is_refused(
 
 
 def test_a_link_does_not_make_one_playbook_look_like_another(site: Site, tmp_path: Path) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     elsewhere = tmp_path / "elsewhere/deep"
     elsewhere.mkdir(parents=True)
     (site.path / "build").mkdir()
@@ -108,7 +108,7 @@ def test_a_link_does_not_make_one_playbook_look_like_another(site: Site, tmp_pat
     "options", [{"check": True}, {"diff": True}, {"step": True}, {"forks": 2}, {"remote_user": "x"}, {"verbosity": 3}]
 )
 def test_what_changes_nothing_is_free(site: Site, options: dict[str, Any]) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     site.examine(**options)
 
 
@@ -116,7 +116,7 @@ def test_what_changes_nothing_is_free(site: Site, options: dict[str, Any]) -> No
     "name", ["ANSIBLE_ROLES_PATH", "ANSIBLE_RUN_TAGS", "ANSIBLE_HOST_KEY_CHECKING", "ANSIBLE_STRATEGY", "ANSIBLE_NEW"]
 )
 def test_settings_from_the_environment_are_refused(site: Site, name: str) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     with pytest.raises(InvocationError, match=f"{name}: set in the environment, named by no record"):
         site.examine(environ={"KEPIL_CHANGE": "first", name: "x", "ANSIBLE_FORKS": "4"})
     site.examine(environ={"KEPIL_CHANGE": "first", "ANSIBLE_FORKS": "4"})
@@ -124,7 +124,7 @@ def test_settings_from_the_environment_are_refused(site: Site, name: str) -> Non
 
 @pytest.mark.parametrize("config", [None, "/etc/ansible/ansible.cfg"])
 def test_settings_of_another_file_are_refused(site: Site, config: str | None) -> None:
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     with pytest.raises(InvocationError, match="Ansible's settings come from"):
         site.examine(config=config)
 
@@ -160,7 +160,7 @@ def test_the_command_that_a_record_shows_is_the_one_that_it_allows(site: Site, m
         "start_at_task": "Trace it",
         "extra_vars": ["mode=x y=z", '{"n": 1}'],
     }
-    site.propose("change-manager", "security-officer", **changes)
+    site.propose("change-manager", "deputy-manager", **changes)
     record = document.build(Record, site.stated(**changes), Path("record.yml"))
     monkeypatch.chdir(site.path)
     site.examine(**parsed(PlaybookCLI, *command(record)))

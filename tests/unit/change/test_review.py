@@ -22,7 +22,7 @@ pytestmark = pytest.mark.clause("CP-5.4")
 def broken(site: Site) -> Entry:
     """The start of a run that one person allowed herself; an ordinary change waits."""
     path = site.propose("change-manager", kind="break-glass", id="urgent")
-    site.propose("change-manager", "security-officer")
+    site.propose("change-manager", "deputy-manager")
     record = document.parse(path.read_bytes(), Record, path)
     return site.log().start(record, path.read_bytes(), ["change-manager"], check=False)
 
@@ -45,7 +45,7 @@ def test_more_glass_may_be_broken(site: Site, broken: Entry) -> None:
 
 @pytest.mark.parametrize(
     ("people", "count"),
-    [((), 0), (("security-officer",), 1), (("change-manager",), 0), (("change-manager", "security-officer"), 1)],
+    [((), 0), (("deputy-manager",), 1), (("change-manager",), 0), (("change-manager", "deputy-manager"), 1)],
 )
 def test_two_others_must_sign(site: Site, broken: Entry, people: tuple[str, ...], count: int) -> None:
     path = review(site, broken)
@@ -60,12 +60,12 @@ def test_two_others_must_sign(site: Site, broken: Entry, people: tuple[str, ...]
 
 def test_two_others_signatures_end_it_for_good(site: Site, broken: Entry) -> None:
     path = review(site, broken)
-    for person in ("security-officer", "auditor"):
+    for person in ("deputy-manager", "reviewer"):
         site.sign(path, person)
     site.examine()
     (run,) = site.log().runs()
     assert run.review is not None
-    assert run.review.data["signers"] == ["security-officer", "auditor"]
+    assert run.review.data["signers"] == ["deputy-manager", "reviewer"]
     for file in path.parent.iterdir():
         file.unlink()
     site.examine()  # the log remembers
@@ -74,14 +74,14 @@ def test_two_others_signatures_end_it_for_good(site: Site, broken: Entry) -> Non
 def test_one_of_several_reviews_is_enough(site: Site, broken: Entry) -> None:
     review(site, broken, identity="z-abandoned")
     path = review(site, broken)
-    for person in ("security-officer", "auditor"):
+    for person in ("deputy-manager", "reviewer"):
         site.sign(path, person)
     site.examine()
 
 
 def test_a_review_is_of_the_runs_that_it_names(site: Site, broken: Entry) -> None:
     path = review(site, broken)
-    for person in ("security-officer", "auditor"):
+    for person in ("deputy-manager", "reviewer"):
         site.sign(path, person)
     record = site.records / "urgent/record.yml"
     site.log().start(document.parse(record.read_bytes(), Record, record), b"", ["change-manager"], check=False)
@@ -91,7 +91,7 @@ def test_a_review_is_of_the_runs_that_it_names(site: Site, broken: Entry) -> Non
 
 def test_a_review_of_another_environment_counts_for_nothing(site: Site, broken: Entry) -> None:
     path = review(site, broken, environment="other")
-    for person in ("security-officer", "auditor"):
+    for person in ("deputy-manager", "reviewer"):
         site.sign(path, person)
     with pytest.raises(ReviewError, match="has not been reviewed"):
         site.examine()
@@ -99,29 +99,29 @@ def test_a_review_of_another_environment_counts_for_nothing(site: Site, broken: 
 
 def test_a_tampered_review_is_refused(site: Site, broken: Entry) -> None:
     path = review(site, broken)
-    for person in ("security-officer", "auditor"):
+    for person in ("deputy-manager", "reviewer"):
         site.sign(path, person)
     path.write_text(path.read_text().replace("finding: x", "finding: y"))
-    with pytest.raises(SignatureError, match=r"security-officer\.sig: no valid signature"):
+    with pytest.raises(SignatureError, match=r"deputy-manager\.sig: no valid signature"):
         site.examine()
 
 
 def test_a_signature_on_the_record_is_none_on_the_review(site: Site, broken: Entry) -> None:
     path = review(site, broken)
-    site.sign(path, "security-officer")
-    record = site.propose("auditor", id="third")
-    record.with_name("auditor.sig").rename(path.with_name("auditor.sig"))
-    with pytest.raises(SignatureError, match=r"auditor\.sig: no valid signature"):
+    site.sign(path, "deputy-manager")
+    record = site.propose("reviewer", id="third")
+    record.with_name("reviewer.sig").rename(path.with_name("reviewer.sig"))
+    with pytest.raises(SignatureError, match=r"reviewer\.sig: no valid signature"):
         site.examine()
 
 
 def test_a_reviewers_key_may_end_after_the_review(site: Site, broken: Entry) -> None:
     path = review(site, broken)
-    for person in ("security-officer", "auditor"):
+    for person in ("deputy-manager", "reviewer"):
         site.sign(path, person)
     site.examine()
     signers = site.path / "inventories/trial/allowed_signers"
     today = datetime.now(UTC).strftime("%Y%m%d")
-    signers.write_text(signers.read_text().replace("auditor ", f'auditor valid-before="{today}",'))
-    site.propose("change-manager", "security-officer", commit=site.commit(), id="later")
+    signers.write_text(signers.read_text().replace("reviewer ", f'reviewer valid-before="{today}",'))
+    site.propose("change-manager", "deputy-manager", commit=site.commit(), id="later")
     site.examine("later")

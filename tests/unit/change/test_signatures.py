@@ -35,7 +35,7 @@ def test_people_may_hold_several_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        f"change-manager,security-officer {KEY}",
+        f"change-manager,deputy-manager {KEY}",
         f"* {KEY}",
         f"*@kepil.test {KEY}",
         f"!change-manager {KEY}",
@@ -50,12 +50,12 @@ def test_people_may_hold_several_keys(tmp_path: Path) -> None:
 )
 def test_a_line_that_could_be_more_than_one_person_is_refused(tmp_path: Path, line: str) -> None:
     with pytest.raises(SignatureError, match=r"allowed_signers: line 2: not 'PERSON \[OPTIONS\] TYPE KEY'"):
-        allowed(tmp_path, f"auditor {OTHER}\n{line}\n")
+        allowed(tmp_path, f"reviewer {OTHER}\n{line}\n")
 
 
 def test_one_key_is_one_persons(tmp_path: Path) -> None:
     with pytest.raises(SignatureError, match="line 2: this key is change-manager's already"):
-        allowed(tmp_path, f"change-manager {KEY}\nsecurity-officer {KEY} another comment\n")
+        allowed(tmp_path, f"change-manager {KEY}\ndeputy-manager {KEY} another comment\n")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
