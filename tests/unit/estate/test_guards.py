@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from kepil.estate.access import administered, ssh_config
 from kepil.estate.guards import Environment, GuardRailError, hold, in_earnest
@@ -57,6 +58,11 @@ def test_every_problem_is_named_at_once(production: Environment) -> None:
     [
         ("ca01", {"hsm_kind": "software"}, "software_hsm: ca01: hsm_kind is 'software'"),
         ("ca01", {"hsm_client_module": "/usr/lib/p11-kit-client.so"}, "software_hsm: ca01: hsm_client_module"),
+        (
+            "ca01",
+            {"hsm_file_key_types": ["gost2012_512"]},
+            "software_hsm: ca01: hsm_file_key_types is",
+        ),
         ("ca01", {"tsp_key": "file:/etc/kepil/tsp.key"}, "file_keys: ca01: tsp_key is file:"),
         (
             "ca01",
@@ -144,6 +150,19 @@ def test_only_a_rehearsal_lifts_a_guard_rail(production: Environment) -> None:
 )
 def test_guard_rails_hold_everywhere_but_in_development(estate: Estate, environment: str, *, held: bool) -> None:
     assert in_earnest(estate.model_copy(update={"environment": environment})) is held
+
+
+def test_a_rehearsal_differs_from_production_by_what_is_named() -> None:
+    """Whatever else a rehearsal stated would not be rehearsed (docs/production.md)."""
+    overlay = PROJECT / "inventories/rehearsal/group_vars"
+    stated = {file.name: set(yaml.safe_load(file.read_text())) for file in overlay.rglob("*.yml")}
+    assert stated["networks.yml"] == {"estate_environment", "estate_domain", "estate_change_branch", "estate_networks"}
+    assert {key.split("_")[0] for key in stated["hsm.yml"]} == {"hsm"}
+    assert stated["containers.yml"] == {
+        *("base_owns_clock", "base_hardware_randomness", "estate_guard_rails_lifted"),
+        *("ansible_user", "ansible_ssh_args"),
+    }
+    assert sorted(stated) == ["containers.yml", "hsm.yml", "networks.yml"]
 
 
 def test_operators_come_as_the_inventory_says(estate: Estate) -> None:
