@@ -5,10 +5,11 @@ import binascii
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from starlette.applications import Starlette
@@ -31,6 +32,9 @@ from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_bod
 REQUEST_TYPE = "application/ocsp-request"
 RESPONSE_TYPE = b"application/ocsp-response"
 
+CACHE_SIZE = 10_000
+"""Responses kept by each process, about 2 kB each."""
+
 PRIMARY_SILENCE_SECONDS = 60
 """PostgreSQL's default for wal_receiver_timeout; an idle primary speaks twice in it."""
 
@@ -50,7 +54,7 @@ class ResponseCache:
     revocation shows as soon as the replica has it.
     """
 
-    def __init__(self, size: int = 10_000) -> None:
+    def __init__(self, size: int = CACHE_SIZE) -> None:
         self._size = size
         self._entries: OrderedDict[bytes, tuple[CertificateStatus, SignedResponse]] = OrderedDict()
 
@@ -174,17 +178,25 @@ class OcspEndpoint:
         headers = self._lasting(response) if cacheable and lasting else (NO_STORE,)
         await answer(send, 200, RESPONSE_TYPE, response.encoded, *headers)
 
-    def _lasting(self, response: SignedResponse) -> Iterator[tuple[bytes, bytes]]:
+    def _lasting(self, response: SignedResponse) -> tuple[tuple[bytes, bytes], ...]:
         """RFC 5019 section 6.2."""
         seconds = max(0, int((response.next_update - self._now()).total_seconds()))
-        yield b"last-modified", format_datetime(response.this_update, usegmt=True).encode()
-        yield b"expires", format_datetime(response.next_update, usegmt=True).encode()
-        yield b"etag", f'"{hashlib.sha256(response.encoded).hexdigest()}"'.encode()
-        yield b"cache-control", f"max-age={seconds}, public, no-transform, must-revalidate".encode()
+        age = f"max-age={seconds}, public, no-transform, must-revalidate".encode()
+        return *_validators(response), (b"cache-control", age)
 
     @staticmethod
     async def _error(send: Send, status: str) -> None:
         await answer(send, 200, RESPONSE_TYPE, ocsp.error_response(status), NO_STORE)
+
+
+@lru_cache(CACHE_SIZE)
+def _validators(response: SignedResponse) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers that stay the same as long as the response is used."""
+    return (
+        (b"last-modified", format_datetime(response.this_update, usegmt=True).encode()),
+        (b"expires", format_datetime(response.next_update, usegmt=True).encode()),
+        (b"etag", f'"{hashlib.sha256(response.encoded).hexdigest()}"'.encode()),
+    )
 
 
 async def report_health(service: OcspService, replica: StatusReplica, now: datetime) -> JSONResponse:
