@@ -48,6 +48,8 @@ class Attempt:
                 self.socket.send(echo_request(self.identifier) if protocol == "icmp" else TIME_REQUEST)
         except (BlockingIOError, PermissionError):  # a connection under way; a datagram that the host's own rules drop
             pass
+        except OSError as error:
+            self.state = errno.errorcode[error.errno or 0]
 
     def hear(self) -> None:
         """Take what the kernel has to tell."""
@@ -75,23 +77,20 @@ class Attempt:
 def attempt(targets: list[tuple[str, str, int]], mark: int, patience: float) -> list[str]:
     """What becomes of each; waits until all have an answer, or until patience is at its end."""
     poll = select.epoll()
-    attempts = {}
-    for target in targets:
-        made = Attempt(*target, mark)
-        attempts[made.socket.fileno()] = made
-        poll.register(made.socket, select.EPOLLOUT if made.protocol == "tcp" else select.EPOLLIN)
+    attempts = [Attempt(*target, mark) for target in targets]
+    waiting = {made.socket.fileno(): made for made in attempts if made.state == "silent"}
+    for descriptor, made in waiting.items():
+        poll.register(descriptor, select.EPOLLOUT if made.protocol == "tcp" else select.EPOLLIN)
     deadline = time.monotonic() + patience
-    waiting = len(attempts)
     while waiting and (left := deadline - time.monotonic()) > 0:
         for descriptor, _ in poll.poll(left):
-            made = attempts[descriptor]
-            made.hear()
-            if made.state != "silent":
+            waiting[descriptor].hear()
+            if waiting[descriptor].state != "silent":
                 poll.unregister(descriptor)
-                waiting -= 1
-    for made in attempts.values():
+                del waiting[descriptor]
+    for made in attempts:
         made.socket.close()
-    return [made.state for made in attempts.values()]
+    return [made.state for made in attempts]
 
 
 def main() -> None:
