@@ -154,6 +154,7 @@ class CertificateForm:
         self, profile: Profile, issuer: x509.Certificate, urls: Urls, signature_algorithm: bytes, *, host_names: bool
     ) -> None:
         self._issuer, self._days = issuer, profile.days
+        self._limits = issuer.not_valid_before, issuer.not_valid_after
         self._algorithm = signature_algorithm
         names = ("example.test",) if host_names else ()
         key = issuer.public_key.dump()
@@ -188,7 +189,8 @@ class CertificateForm:
     ) -> bytes:
         """Return what is to be signed, in DER; see `build_tbs`. Raises CertificateError."""
         begin, end = validity(not_before, days or self._days)
-        _check_issuer(self._issuer, begin, end)
+        if not self._limits[0] <= begin <= end <= self._limits[1]:
+            _check_issuer(self._issuer, begin, end)
         return self._template.fill(
             der.integer(serial),
             der.wrap(der.SEQUENCE, _time(begin), _time(end)),

@@ -65,10 +65,6 @@ class Status:
 _CERTIFICATE = ", ".join(field.name for field in fields(IssuedCertificate))
 _CRL = ", ".join(field.name for field in fields(IssuedCrl))
 _STATUS = ", ".join(field.name for field in fields(Status))
-_LOCKS = {
-    1: "select pg_advisory_xact_lock(%s)",
-    2: "select pg_advisory_xact_lock(%s), pg_advisory_xact_lock(%s)",
-}
 _INSERT_CERTIFICATE = f"""
     with status as (insert into status (issuer, serial, not_after) values (%(issuer)s, %(serial)s, %(not_after)s)),
     certificate as (insert into certificate ({_CERTIFICATE})
@@ -94,16 +90,13 @@ class Store:
 
         Nobody else gets an answer for either until the transaction ends, so that at most one certificate is signed.
         """
-        numbers = [_lock_number("key", spki_sha256)]
+        locks = [_lock_number("key", spki_sha256)]
         if idempotency_sha256:
-            numbers.append(_lock_number("idempotency", idempotency_sha256))
-        # In order, lest two transactions wait for each other; and by themselves, for what a statement sees was
-        # committed before it began.
-        self._connection.execute(_LOCKS[len(numbers)], sorted(numbers))
+            locks.append(_lock_number("idempotency", idempotency_sha256))
         with self._connection.cursor(row_factory=class_row(IssuedCertificate)) as cursor:
             cursor.execute(
-                f"select {_CERTIFICATE} from certificate where spki_sha256 = %s or idempotency_sha256 = %s",  # noqa: S608
-                [spki_sha256, idempotency_sha256],
+                f"select {_CERTIFICATE} from earlier_certificates(%s, %s, %s)",  # noqa: S608 -- own names
+                [sorted(locks), spki_sha256, idempotency_sha256],
             )
             return cursor.fetchall()
 

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from kepil.commands import database as database_command
+from kepil.pki import migrations
 from kepil.pki.migrations import Migration, MigrationError, migrate, pending, shipped
 from kepil.pki.store import IssuedCertificate, IssuedCrl, Store, encode_serial
 
@@ -99,9 +100,38 @@ class TestMigrations:
     def test_a_failure_applies_nothing(self, create_database: Callable[[], str]) -> None:
         conninfo = create_database()
         good, bad = Migration(1, "0001_good", "create table good ()"), Migration(2, "0002_bad", "nonsense")
-        with pytest.raises(MigrationError, match="0002_bad failed, nothing was applied"):
+        with pytest.raises(MigrationError, match="0002_bad failed and was not applied"):
             migrate(conninfo, [good, bad])
         assert pending(conninfo, [good, bad]) == [good, bad]
+
+    def test_an_index_is_built_while_the_service_works(self, create_database: Callable[[], str]) -> None:
+        """Threat: an upgrade at noon that stops the issue of certificates until an index of millions is built."""
+        conninfo = create_database()
+        table = Migration(1, "0001_table", "create table thing (at int)")
+        index = Migration(
+            2, "0002_index", "-- Outside a transaction; so.\ndrop index concurrently if exists place;\n"
+            "create index concurrently place on thing (at);\n",
+        )  # fmt: skip
+        migrate(conninfo, [table])
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute("create index place on thing (at)")  # what an attempt that broke off has left
+        assert migrate(conninfo, [table, index]) == [index]
+        assert pending(conninfo, [table, index]) == []
+
+    def test_who_must_wait_for_a_lock_gives_up(
+        self, create_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Threat: it waits for one long report, and every certificate waits for it."""
+        monkeypatch.setattr(migrations, "_LOCK_PATIENCE_SECONDS", 1)
+        conninfo = create_database()
+        table = Migration(1, "0001_table", "create table thing (at int)")
+        wider = Migration(2, "0002_wider", "alter table thing add column more int")
+        migrate(conninfo, [table])
+        with psycopg.connect(conninfo) as report:
+            report.execute("select * from thing")
+            with pytest.raises(MigrationError, match="run it again when less goes on"):
+                migrate(conninfo, [table, wider])
+        assert migrate(conninfo, [table, wider]) == [wider]
 
     def test_two_at_once_apply_once(self, create_database: Callable[[], str]) -> None:
         conninfo, results = create_database(), list[int]()
