@@ -103,7 +103,7 @@ def _issue(arguments: argparse.Namespace) -> int:
     tbs = build_tbs(
         profile,
         asked.subject,
-        asked.public_key_info,
+        asked.public_key.info,
         signature_algorithm=signer.signature_algorithm,
         issuer=issuer,
         serial=new_serial(),
