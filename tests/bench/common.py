@@ -148,8 +148,8 @@ def processor_seconds() -> float:
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal() and int(folder.name) != os.getpid():
             with suppress(OSError):
-                user, system = (folder / "stat").read_text().rpartition(")")[2].split()[11:13]
-                ticks += int(user) + int(system)
+                used = (folder / "stat").read_text().rpartition(")")[2].split()[11:15]  # its own, and of its ended ones
+                ticks += sum(int(each) for each in used)
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -16,7 +17,7 @@ from kepil.errors import KepilError
 from kepil.pki import der
 from kepil.pki.certificate import authority_key_identifier, distribution_point, encode_time
 from kepil.pki.der import Reader
-from kepil.pki.signer import Signer, verify, verify_digest
+from kepil.pki.signer import Signer, verify_parts
 
 Entry = tuple[int, datetime, int | str | None]
 """A revoked certificate: its serial number, the moment of revocation, and the reason by number or name, if any."""
@@ -138,14 +139,14 @@ def verify_crl(path: Path, issuer: x509.Certificate, signer: Signer) -> bool:
         tail.skip()
         signature = tail.contents(der.BIT_STRING)[1:]
         tail.finish()
-        file.seek(begin)
-        how = issuer.public_key.dump(), signature, signer.digest, signer.openssl_config
-        if signer.hash is None:
-            return verify(how[0], file.read(end - begin), *how[1:])
-        hashing = signer.hash.start()
-        for left in range(end - begin, 0, -_BLOCK_BYTES):
-            hashing.update(file.read(min(left, _BLOCK_BYTES)))
-        return verify_digest(how[0], hashing.finish(), *how[1:])
+        tbs, how = _blocks(file, begin, end), (signer.digest, signer.openssl_config)
+        return verify_parts(issuer.public_key.dump(), tbs, signature, *how)
+
+
+def _blocks(file: BinaryIO, begin: int, end: int) -> Iterator[bytes]:
+    file.seek(begin)
+    for left in range(end - begin, 0, -_BLOCK_BYTES):
+        yield file.read(min(left, _BLOCK_BYTES))
 
 
 def _measure(file: BinaryIO) -> tuple[int, int, int]:
@@ -168,24 +169,12 @@ def _write(target: BinaryIO, folder: Path | None, scope: Scope, signer: Signer, 
         opening = der.header(der.SEQUENCE, length) if length else b""
         size = len(before) + len(opening) + length + len(after)
         head = der.header(der.SEQUENCE, size) + before + opening
-        signature = signer.signature_algorithm + der.bit_string(_sign(signer, head, spool, after))
+        signed = signer.sign_parts(lambda: chain([head], _blocks(spool, 0, length), [after]))
+        signature = signer.signature_algorithm + der.bit_string(signed)
         target.write(der.header(der.SEQUENCE, len(head) + length + len(after) + len(signature)) + head)
         spool.seek(0)
         shutil.copyfileobj(spool, target, _BLOCK_BYTES)
         target.write(after + signature)
-
-
-def _sign(signer: Signer, head: bytes, spool: BinaryIO, after: bytes) -> bytes:
-    """Hash here and sign the hash, so that a token is sent 32 octets and not the list."""
-    spool.seek(0)
-    if signer.hash is None:
-        return signer.sign(head + spool.read() + after)
-    hashing = signer.hash.start()
-    hashing.update(head)
-    while block := spool.read(_BLOCK_BYTES):
-        hashing.update(block)
-    hashing.update(after)
-    return signer.sign_digest(hashing.finish())
 
 
 def _frame(scope: Scope, signature_algorithm: bytes) -> tuple[bytes, bytes]:

@@ -8,7 +8,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from ctypes import byref, c_char_p, c_size_t, c_void_p
 from functools import partial
@@ -31,6 +31,7 @@ from kepil.pki.openssl import (
 )
 
 _PAUSES_SECONDS: Final = (0.0, 0.2, 1.0)
+_MESSAGES_ONLY: Final = frozenset({"gost2012_256", "gost2012_512"})  # gostprov signs no hash that another made
 _REMEDY: Final = "check the URI, the activation file, and that the HSM partition is reachable"
 
 
@@ -82,6 +83,18 @@ class _Key:
             lib.EVP_PKEY_CTX_free(new)
             raise
         return new
+
+    def sign_parts(self, parts: Iterable[bytes], how: algorithm.SignatureAlgorithm) -> bytes:
+        with freed(check(lib.EVP_MD_CTX_new(), "preparing to sign"), lib.EVP_MD_CTX_free) as operation:
+            name, context = how.openssl_digest.encode(), self.context.pointer
+            started = lib.EVP_DigestSignInit_ex(operation, None, name, context, None, self.pointer, None)
+            check(started, "preparing to sign")
+            for part in parts:
+                check(lib.EVP_DigestSignUpdate(operation, part, len(part)), "signing")
+            size = c_size_t(lib.EVP_PKEY_get_size(self.pointer))
+            signature = ctypes.create_string_buffer(size.value)
+            check(lib.EVP_DigestSignFinal(operation, signature, byref(size)), "signing")
+        return signature.raw[: size.value]
 
     def sign_message(self, message: bytes) -> bytes:
         with freed(check(lib.EVP_MD_CTX_new(), "preparing to sign"), lib.EVP_MD_CTX_free) as operation:
@@ -142,6 +155,7 @@ class Signer:
             self._key = self._open_key()
             self.public_key_info: bytes = self._key.public_key_info()
             self._how = algorithm.by_key(algorithm.key_type(self.public_key_info), digest)
+            self._signs_digests = self._how.key not in _MESSAGES_ONLY
             self.hash = Digest(self._how.digest, config) if self._how.digest else None
         except (OpenSSLError, OSError, algorithm.UnknownAlgorithmError, DigestError) as error:
             raise SignerError(f"key {self.uri}: {error}; {_REMEDY}") from error
@@ -172,16 +186,31 @@ class Signer:
         """
         if self.hash is None:
             return self._try(lambda key: key.sign_message(message))
+        if not self._signs_digests:
+            return self._try(lambda key: key.sign_parts([message], self._how))
         # Hashing here, not in the token, saves two round trips a signature and shipping the whole message there.
         return self.sign_digest(self.hash(message))
 
-    def sign_digest(self, value: bytes) -> bytes:
-        """Return the signature of the message whose hash by `hash` is `value`.
+    def sign_parts(self, parts: Callable[[], Iterable[bytes]]) -> bytes:
+        """Return the signature of a message that comes in parts, in constant memory; `parts` gives them from the first.
 
-        Raises SignerError, as `sign` does, and ValueError for an algorithm that hashes by itself (`hash` is None).
+        Algorithms that hash by themselves (Ed25519, ML-DSA) take the whole message into memory. Raises SignerError, as
+        `sign` does, and whatever `parts` raises.
         """
         if self.hash is None:
-            raise ValueError(f"key {self.uri} hashes by itself and signs whole messages only")
+            return self.sign(b"".join(parts()))
+        if not self._signs_digests:
+            return self._try(lambda key: key.sign_parts(parts(), self._how))
+        hashing = self.hash.start()
+        for part in parts():
+            hashing.update(part)
+        return self.sign_digest(hashing.finish())
+
+    def sign_digest(self, value: bytes) -> bytes:
+        """Return the signature of the message whose hash by `hash` is `value`. Not every key signs a hash: see `sign`.
+
+        Raises SignerError, as `sign` does.
+        """
         return self._try(lambda key: key.sign_digest(value, self._how))
 
     def _try(self, sign: Callable[[_Key], bytes]) -> bytes:
@@ -243,16 +272,23 @@ def verify(public_key_info: bytes, message: bytes, signature: bytes, digest: str
             return bool(lib.EVP_DigestVerify(operation, signature, len(signature), message, len(message)) == 1)
 
 
-def verify_digest(
-    public_key_info: bytes, value: bytes, signature: bytes, digest: str, config: Path | None = None
+def verify_parts(
+    public_key_info: bytes, parts: Iterable[bytes], signature: bytes, digest: str, config: Path | None = None
 ) -> bool:
-    """Tell the same of a message of which only the hash by `digest` is at hand. Raises what `verify` raises."""
+    """Tell the same of a message that comes in parts, in constant memory. Raises what `verify` raises.
+
+    For algorithms that hash by themselves the whole message is taken into memory.
+    """
     how = algorithm.by_key(algorithm.key_type(public_key_info), digest)
+    if not how.digest:
+        return verify(public_key_info, b"".join(parts), signature, digest, config)
     with _public_key(public_key_info, config) as (context, key):
         if not key:
             return False
-        new = check(lib.EVP_PKEY_CTX_new_from_pkey(context, key, None), "preparing to verify")
-        with freed(new, lib.EVP_PKEY_CTX_free) as operation:
-            check(lib.EVP_PKEY_verify_init(operation), "preparing to verify")
-            _choose(operation, how)
-            return bool(lib.EVP_PKEY_verify(operation, signature, len(signature), value, len(value)) == 1)
+        name = how.openssl_digest.encode()
+        with freed(check(lib.EVP_MD_CTX_new(), "preparing to verify"), lib.EVP_MD_CTX_free) as operation:
+            if lib.EVP_DigestVerifyInit_ex(operation, None, name, context, None, key, None) != 1:
+                return False
+            for part in parts:
+                check(lib.EVP_DigestVerifyUpdate(operation, part, len(part)), "verifying")
+            return bool(lib.EVP_DigestVerifyFinal(operation, signature, len(signature)) == 1)
