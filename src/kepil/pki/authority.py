@@ -3,23 +3,25 @@
 import hashlib
 import logging
 import re
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
-from asn1crypto.crl import CertificateList
 
 from kepil.errors import KepilError
 from kepil.pki.crl import REASONS as CRL_REASONS
-from kepil.pki.crl import build_crl
+from kepil.pki.crl import Scope, write_crl
 from kepil.pki.issuer import Issuer
 from kepil.pki.name import DistinguishedName
 from kepil.pki.profile import Profile
 from kepil.pki.request import check, read_request
+from kepil.pki.revocation import encoded_revocations
 from kepil.pki.settings import CaSettings
 from kepil.pki.store import IssuedCertificate, IssuedCrl, Status, Store, encode_serial
 from kepil.pki.weak_key import Blocklist
@@ -249,24 +251,17 @@ class CertificateAuthority:
             next_update = issued_at + timedelta(hours=interval.valid_hours)
             number = last.number + 1 if last else 1
             base_number = base.number if base and kind == "delta" else None
-            if base and kind == "delta":
-                revoked = store.revoked_since(issuer.name, base.this_update, this_update)
-            else:
-                revoked = store.revoked(issuer.name, base.this_update if base else None, this_update)
-            der = build_crl(
-                issuer.certificate,
-                issuer.signer,
-                number,
-                issued_at,
-                next_update,
-                revoked,
-                base_number,
-                issuer.settings.urls.crl,
-                issuer.settings.urls.delta_crl if kind == "full" else None,
-            )
-            signed = CertificateList.load(der)
-            issuer.self_check(f"CRL {number}", signed["tbs_cert_list"].dump(), signed["signature"].native)
-            crl = IssuedCrl(issuer.name, number, base_number, this_update, next_update, der)
+            since = base.this_update if base else None
+            listed = {"since": since} if kind == "delta" else {"expired_since": since}
+            revoked = encoded_revocations(connection, issuer.name, before=this_update, **listed)
+            urls = issuer.settings.urls
+            freshest_url = urls.delta_crl if kind == "full" else None
+            scope = Scope(issuer.certificate, number, issued_at, next_update, base_number, urls.crl, freshest_url)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "crl")
+                write_crl(path, scope, issuer.signer, revoked)
+                issuer.self_check_crl(f"CRL {number}", path)
+                crl = IssuedCrl(issuer.name, number, base_number, this_update, next_update, path.read_bytes())
             store.insert_crl(crl)
             store.journal(actor, "crl.issue", authority=issuer.name, number=number, base=base_number)
         log.info("made crl authority=%s kind=%s number=%d", authority, kind, number)

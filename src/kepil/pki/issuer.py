@@ -3,11 +3,13 @@
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from kepil.errors import KepilError
 from kepil.pki import der
 from kepil.pki.certificate import CertificateForm, new_serial, validity
 from kepil.pki.credential import CredentialError, read_certificate
+from kepil.pki.crl import verify_crl
 from kepil.pki.lint import Authority, lint
 from kepil.pki.profile import Profile
 from kepil.pki.rehearsal import throw_away_signer
@@ -84,10 +86,18 @@ class Issuer:
     def self_check(self, what: str, message: bytes, signature: bytes) -> None:
         """Raise SelfCheckError unless the signature verifies under the authority's certificate."""
         if not verify(self._public_key, message, signature, self.signer.digest, self.settings.openssl_config):
-            raise SelfCheckError(
-                f"{self.name}: the signature of {what} does not verify under {self.settings.certificate}; "
-                "nothing was issued; check the HSM and its provider before trying again"
-            )
+            raise self._refusal(what)
+
+    def self_check_crl(self, what: str, path: Path) -> None:
+        """Raise SelfCheckError unless a CRL file verifies under the authority's certificate."""
+        if not verify_crl(path, self.certificate, self.signer):
+            raise self._refusal(what)
+
+    def _refusal(self, what: str) -> SelfCheckError:
+        return SelfCheckError(
+            f"{self.name}: the signature of {what} does not verify under {self.settings.certificate}; "
+            "nothing was issued; check the HSM and its provider before trying again"
+        )
 
     def certify(self, profile: Profile, asked: Asked, days: int | None) -> Certified:
         """A new certificate, linted and verified but not recorded.

@@ -4,7 +4,6 @@ A `Store` works on one connection inside the caller's transaction; nothing here 
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -167,24 +166,6 @@ class Store:
             )
             return cursor.fetchone()
 
-    def revoked(self, issuer: str, since: datetime | None, before: datetime) -> Iterator[tuple[int, datetime, int]]:
-        """What a complete CRL lists: (serial number, instant, reason), streamed in order of revocation.
-
-        `since` is the last complete CRL's instant. A certificate is listed until it has been in one complete CRL made
-        after it expired (RFC 5280 section 3.3).
-        """
-        return self._entries(
-            "and (%(since)s::timestamptz is null or greatest(not_after, revoked_at) >= %(since)s)",
-            {"issuer": issuer, "since": since, "before": before},
-        )
-
-    def revoked_since(self, issuer: str, since: datetime, before: datetime) -> Iterator[tuple[int, datetime, int]]:
-        """What a delta CRL lists: revocations that the complete CRL of instant `since` does not have."""
-        return self._entries(
-            "and revoked_at >= %(since)s",
-            {"issuer": issuer, "since": since, "before": before},
-        )
-
     def insert_crl(self, crl: IssuedCrl) -> None:
         """Record a CRL as issued."""
         self._insert("crl", crl)
@@ -212,19 +193,6 @@ class Store:
             f"insert into {table} ({', '.join(names)}) values ({', '.join(['%s'] * len(names))})",  # noqa: S608
             [getattr(row, name) for name in names],
         )
-
-    def _entries(self, condition: str, values: dict[str, Any]) -> Iterator[tuple[int, datetime, int]]:
-        # A named cursor stays on the server: a CRL of a million entries takes constant memory here.
-        with self._connection.cursor("revoked") as cursor:
-            cursor.itersize = 10_000
-            cursor.execute(
-                "select serial, revoked_at, reason from status "  # noqa: S608 -- own conditions
-                "where issuer = %(issuer)s and revoked_at < %(before)s "
-                f"{condition} order by revoked_at, serial",
-                values,
-            )
-            for serial, revoked_at, reason in cursor:
-                yield int.from_bytes(serial, "big"), revoked_at, reason
 
     def _lock(self, purpose: str, name: bytes, *, shared: bool) -> None:
         """Take a lock that ends with the transaction. A chance collision of two names costs a wait, nothing else."""
