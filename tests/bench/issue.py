@@ -211,13 +211,12 @@ def main() -> None:
         (folder / "cfssl.json").write_text(json.dumps(cfssl_settings()))
         kepil, cfssl = Requests(folder, "kepil"), Requests(folder, "cfssl")
         serve = ("cfssl", "serve", "-address", "127.0.0.1", "-port", str(CFSSL), "-loglevel", "5")
+        service = (*common.uvicorn("ca", CA), "--workers", str(os.cpu_count()))
         keys = ("-ca", "ca.crt", "-ca-key", "ca.key", "-config", "cfssl.json")
         for certificates in arguments.certificates:
             sample.fill(database, certificates)
             with (
-                common.serving(
-                    CA, *common.uvicorn("ca", CA), folder=folder, KEPIL_SETTINGS=f"{folder}/ca.json"
-                ) as ours,
+                common.serving(CA, *service, folder=folder, KEPIL_SETTINGS=f"{folder}/ca.json") as ours,
                 common.serving(CFSSL, *serve, *keys, folder=folder) as theirs,
             ):
                 sign = f"{theirs}/api/v1/cfssl/sign"
