@@ -152,7 +152,7 @@ def test_rules_under_which_the_host_cannot_be_reached_are_taken_back(
     """Threat: rules that look right shut everybody out, far away from the console."""
     host.check_output("nft insert rule inet estate input tcp dport 9 accept")
     before = host.check_output(IN_FORCE)
-    said = operator.apply(fails=True, base_firewall_confirm_seconds=20, __base_firewall_rules=SHUT)
+    said = operator.apply(fails=True, base_firewall_confirm_seconds=12, __base_firewall_rules=SHUT)
     assert "hsm01: no new connection" in said
     wait_for(host, f"{IN_FORCE} | grep -q 'dport 9 '")
     assert host.check_output(IN_FORCE) == before
