@@ -17,9 +17,11 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
+import psycopg
 import yaml
 from asn1crypto import pem
 
@@ -36,6 +38,8 @@ CA, CFSSL = 8001, 8002
 MOST_A_SECOND = 3000
 """Requests that are made ready for each second of a run; there must be more than anyone answers."""
 CONNECTIONS = 16
+ONE_BY_ONE = 300
+"""Certificates over which the database's work is counted, from a checkpoint on."""
 SERVICE = "/v1/certificates?authority=nca-rsa&profile=natural-person"
 
 
@@ -179,6 +183,42 @@ class Run:
     processor_us: float
 
 
+@dataclass(frozen=True)
+class Work:
+    """What the database does for a certificate, however busy the machine: pages touched, octets of log."""
+
+    pages: float
+    log_octets: float
+
+    @classmethod
+    def of(cls, database: str, act: Callable[[], int]) -> Work:
+        """Of each of as many certificates as `act` issues."""
+        before = _counters(database)
+        issued = act()
+        pages, log = (after - earlier for after, earlier in zip(_counters(database), before, strict=True))
+        return cls(pages / issued, log / issued)
+
+
+def _counters(database: str) -> tuple[int, int]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        row = connection.execute(
+            "select sum(blks_hit + blks_read)::bigint, (pg_current_wal_lsn() - '0/0')::bigint from pg_stat_database"
+        ).fetchone()
+    assert row
+    return row[0], row[1]
+
+
+def issue_each(service: str, requests: list[str]) -> int:
+    """Send requests one after the other; how many they are."""
+    for number, request in enumerate(requests):
+        headers = {"X-Client-Name": "ra01", "Idempotency-Key": f"{number} of {id(requests)} at {time.time()}"}
+        asked = urllib.request.Request(service, bytes.fromhex(request), headers)  # noqa: S310 - our own server
+        with urllib.request.urlopen(asked):  # noqa: S310
+            pass
+    time.sleep(2)  # backends tell their counters a second later
+    return len(requests)
+
+
 def _processor_seconds() -> float:
     """What all other processes of this container have used."""
     ticks = 0
@@ -200,13 +240,13 @@ def main() -> None:
         "certificates there",
         *(f"{who} {what}" for who in ("Kepil", "cfssl") for what in ("/s", "p99 ms", "us", "failed")),
     )
-    heads += ("openssl ca /s", "Kepil : cfssl, rate", "processor time")
+    heads += ("openssl ca /s", "Kepil : cfssl, rate", "processor time", "Kepil's pages", "log KiB")
     rows = []
     with tempfile.TemporaryDirectory() as name, common.database("authority") as database:
         folder = Path(name)
         make_authority(folder)
         runs = len(arguments.certificates) * arguments.rounds
-        make_requests(folder, runs * arguments.seconds * MOST_A_SECOND + 100)
+        make_requests(folder, runs * arguments.seconds * MOST_A_SECOND + len(arguments.certificates) * ONE_BY_ONE + 100)
         (folder / "ca.json").write_text(json.dumps(settings(folder, database)))
         (folder / "cfssl.json").write_text(json.dumps(cfssl_settings()))
         kepil, cfssl = Requests(folder, "kepil"), Requests(folder, "cfssl")
@@ -222,6 +262,8 @@ def main() -> None:
                 sign = f"{theirs}/api/v1/cfssl/sign"
                 check(ours + SERVICE, kepil.take(1)[0], lambda body: body, folder, **{"X-Client-Name": "ra01"})
                 check(sign, cfssl.take(1)[0], lambda body: json.loads(body)["result"]["certificate"].encode(), folder)
+                one_by_one = partial(issue_each, ours + SERVICE, kepil.take(ONE_BY_ONE))
+                work = Work.of(database, one_by_one)
                 found = [
                     (
                         kepil.load(ours + SERVICE, arguments.seconds, "application/pkcs10"),
@@ -230,7 +272,7 @@ def main() -> None:
                     for _ in range(arguments.rounds)
                 ]
             slow = issue_by_openssl(folder, certificates, 5)
-            rows.append(_row(certificates, found, slow))
+            rows.append((*_row(certificates, found, slow), f"{work.pages:.0f}", f"{work.log_octets / 1024:.1f}"))
             print(rows[-1], common.load_average(), flush=True)
     common.table("Durable issue", heads, rows)
 
