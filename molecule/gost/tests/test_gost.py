@@ -34,8 +34,9 @@ def test_another_implementation_agrees(host: Any, kind: str, digest: str) -> Non
     verify = f"cd {FOLDER} && certtool --verify --load-ca-certificate root.pem --infile"
     assert "Verified. The certificate is trusted." in host.check_output(f"{verify} root.pem")
     host.check_output(
-        f"cd {FOLDER} && openssl x509 -in root.pem -outform DER -out der && printf '\\001\\002' |"
-        " dd of=der bs=1 seek=$(($(stat -c %s der) - 9)) conv=notrunc && openssl x509 -inform DER -in der -out changed.pem"
+        f"cd {FOLDER} && openssl x509 -in root.pem -outform DER -out der"
+        " && printf '\\001\\002' | dd of=der bs=1 seek=$(($(stat -c %s der) - 9)) conv=notrunc"
+        " && openssl x509 -inform DER -in der -out changed.pem"
     )
     assert host.run(f"{verify} changed.pem").rc != 0
 

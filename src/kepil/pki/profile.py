@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -54,8 +54,11 @@ Purpose = Literal[
 ExtendedKeyUsage = Purpose | ObjectIdentifier
 """A purpose by RFC 5280's name, or by number where only the state's register names it."""
 
-KeyType = Literal["rsa", "ec", "ed25519", "gost2012_256", "gost2012_512"]
+KeyType = Literal["rsa", "ec", "ed25519", "gost2012_256", "gost2012_512", "ml_dsa_44", "ml_dsa_65", "ml_dsa_87"]
 """The types of key that are certified, by the names of `kepil.pki.algorithm`."""
+
+USUAL_KEY_TYPES: tuple[KeyType, ...] = ("rsa", "ec", "ed25519", "gost2012_256", "gost2012_512")
+"""Those of a profile that lists none; post-quantum keys are for hierarchies that an environment has switched on."""
 
 TLS_DAYS = 200
 """The longest validity of a TLS server's certificate issued from 2026-03-15 on (BR 6.3.2)."""
@@ -121,7 +124,7 @@ class Profile(Data):
     ca: bool
     subscriber: bool = False
     path_length: Annotated[int, Field(ge=0)] | None = None
-    key_types: tuple[KeyType, ...] = get_args(KeyType)
+    key_types: tuple[KeyType, ...] = USUAL_KEY_TYPES
     key_usage: Annotated[tuple[KeyUsage, ...], Field(min_length=1)]
     extended_key_usage: tuple[ExtendedKeyUsage, ...] = ()
     extended_key_usage_critical: bool = False

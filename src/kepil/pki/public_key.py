@@ -1,4 +1,4 @@
-"""Public keys as requests bring them, each type in one form only (RFC 3279, RFC 5480, RFC 8410, RFC 9215; BR 7.1.3.1).
+"""Public keys as requests bring them, each type in one form only (RFC 3279, 5480, 8410, 9215, 9881; BR 7.1.3.1).
 
 A key in another form would have another digest, and pass for one not seen before (CP-3.3).
 """
@@ -116,6 +116,7 @@ _FORMS: Final = {
     _identifier("rsa", core.Null()): ("rsa", ""),
     **{_identifier("ec", keys.ECDomainParameters("named", curve)): ("ec", curve) for curve in CURVES},
     _identifier("ed25519"): ("ed25519", ""),
+    **{_identifier(kind): (kind, "") for kind in ("ml_dsa_44", "ml_dsa_65", "ml_dsa_87")},
 }
 _GOST_KINDS: Final = {
     bytes(keys.PublicKeyAlgorithmId(kind).contents): kind for kind in ("gost2012_256", "gost2012_512")
