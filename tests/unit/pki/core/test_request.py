@@ -11,7 +11,8 @@ from kepil.errors import KepilError
 from kepil.pki.algorithm import by_key
 from kepil.pki.name import DistinguishedName
 from kepil.pki.profile import NameNotAllowedError, Profile
-from kepil.pki.request import MalformedRequestError, ProofOfPossessionError, WeakKeyError, check, read_request
+from kepil.pki.public_key import WeakKeyError
+from kepil.pki.request import MalformedRequestError, ProofOfPossessionError, check, read_request
 from kepil.pki.signer import Signer
 
 MakeSigner = Callable[..., Signer]
