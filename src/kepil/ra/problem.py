@@ -74,12 +74,19 @@ class RegistrationError(KepilError):
         return KINDS.get(self.code, KINDS["internal-error"])
 
 
+_TITLES = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
+}
+"""RFC 9110's phrases, which Python knows from 3.13 on."""
+
+
 def document(code: str, detail: str) -> dict[str, Any]:
     """The problem document for a code of KINDS."""
     kind = KINDS[code]
     return {
         "type": "about:blank",
-        "title": kind.status.phrase,
+        "title": _TITLES.get(kind.status, kind.status.phrase),
         "status": kind.status.value,
         "code": code,
         "detail": detail,
