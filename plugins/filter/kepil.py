@@ -10,17 +10,7 @@ from ansible.errors import AnsibleFilterError
 
 from kepil.estate import substrate
 from kepil.estate.model import ESTATE_VARIABLES, Estate, EstateError, HostVariables
-
-
-def plain(value: Any) -> Any:
-    """The value with every part of it resolved; Ansible resolves what lists and dictionaries hold when asked for it."""
-    match value:
-        case dict():
-            return {key: plain(value[key]) for key in value}
-        case list():
-            return [plain(item) for item in value]
-        case _:
-            return value
+from kepil.plain import plain
 
 
 def kepil_substrate(groups: dict[str, list[str]], hostvars: Any, project: str, mirror: str) -> dict[str, Any]:

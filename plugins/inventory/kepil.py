@@ -25,6 +25,8 @@ from kepil.estate import guards
 from kepil.estate.model import Estate, EstateError
 from kepil.estate.model import Host as EstateHost
 from kepil.estate.sources import files_that_state
+from kepil.pki.hierarchy import chosen
+from kepil.pki.profile import ProfileError
 
 DOCUMENTATION = """
 name: kepil
@@ -35,6 +37,7 @@ description:
     that no playbook ever reaches a host from a wrong inventory.
   - Sets C(estate_zone), C(estate_address), C(estate_fqdn) and C(estate_rules) for each host, C(estate_names) for all,
     C(ansible_host), and C(ansible_become) where operators come by SSH.
+  - Sets C(pki_hierarchies) for all, the hierarchies of C(pki_hierarchies_known) that C(pki_families) lists.
   - In every environment but development and those of Molecule, nothing that only development may hold lets a run
     begin; C(estate_guard_rails_lifted) names the guard rails that a rehearsal goes without.
   - There, too, a run begins only under an approved change record, or it has no hosts; C(estate_change_branch) is the
@@ -85,6 +88,7 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         except EstateError as error:
             where = "".join(f"{file}: " for file in files_that_state(error.subject, sources))
             raise AnsibleParserError(f"The inventory describes no possible estate. {where}{error}") from error
+        choose_hierarchies(inventory, stated.of_everyone)
         inventory.set_variable("all", "estate_names", trusted(estate.names()))
         for host in estate.hosts.values():
             connection = stated.of_host(host.name).get("ansible_connection")
@@ -172,6 +176,16 @@ def add_derived_groups(inventory: InventoryData, variables: dict[str, Any]) -> N
         inventory.add_group(name)
     for member in members:
         inventory.add_child(parent, member)
+
+
+def choose_hierarchies(inventory: InventoryData, variables: dict[str, Any]) -> None:
+    """Set the hierarchies that the environment has. Raise AnsibleParserError where what is stated of them is wrong."""
+    if known := variables.get("pki_hierarchies_known"):
+        try:
+            hierarchies = chosen(known, variables.get("pki_families", list(known)))
+        except ProfileError as error:
+            raise AnsibleParserError(str(error)) from error
+        inventory.set_variable("all", "pki_hierarchies", trusted(hierarchies))
 
 
 def derived_variables(estate: Estate, host: EstateHost, connection: str | None) -> dict[str, Any]:

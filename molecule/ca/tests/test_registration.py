@@ -25,7 +25,7 @@ def request_file(host: Any) -> str:
     """A new key and a request for it, made by OpenSSL."""
     host.check_output(
         f"mkdir -p {FOLDER} && openssl req -newkey rsa:2048 -nodes -keyout {FOLDER}/key.pem -out {FOLDER}/request.pem "
-        "-subj /C=KZ/O=Molecule/CN=client.example.kz -addext subjectAltName=DNS:client.example.kz 2>/dev/null"
+        "-subj /C=KZ/L=Astana/O=Molecule/CN=client.example.kz -addext subjectAltName=DNS:client.example.kz 2>/dev/null"
     )
     return f"{FOLDER}/request.pem"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,13 @@ def hold(name: str) -> subprocess.CompletedProcess[str]:
     """Hold a ceremony in the scenario's environment, which Molecule names in ANSIBLE_INVENTORY."""
     playbook = PROJECT / "playbooks/ceremonies" / f"{name}.yml"
     return subprocess.run(
-        ["ansible-playbook", str(playbook)], cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False
+        ["ansible-playbook", str(playbook)],
+        cwd=PROJECT,
+        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "default"},  # it counts what changed
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 

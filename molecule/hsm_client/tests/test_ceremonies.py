@@ -10,10 +10,17 @@ from typing import Any
 
 import pytest
 
+from kepil.pki.hierarchy import key_place
+from kepil.pki.profile import load_member
+
 testinfra_hosts = ["ansible://root"]
 
 PROJECT = Path(__file__).parents[3]
 NAMES = ("hsm_initialisation", "root", "issuing")
+GOST = "OPENSSL_CONF=/etc/ssl/openssl-gost.cnf"
+
+
+KEYS = "ls /var/lib/kepil-hsm/root/* && sha256sum /etc/kepil/keys/root/*"
 
 
 @pytest.fixture
@@ -46,7 +53,7 @@ def test_the_issuing_certificate_verifies_under_the_root(host: Any, variables: d
         root, issuing = hierarchy["root"]["name"], hierarchy["issuing"]["name"]
         folder = "/etc/kepil/ceremony"
         assert host.run(
-            f"openssl verify -x509_strict -crl_check -CRLfile {folder}/{root}.crl -CAfile {folder}/{root}.crt "
+            f"{GOST} openssl verify -x509_strict -crl_check -CRLfile {folder}/{root}.crl -CAfile {folder}/{root}.crt "
             f"{folder}/{issuing}.crt"
         ).succeeded
         printed = host.check_output(f"openssl x509 -in {folder}/{issuing}.crt -noout -fingerprint -sha256")
@@ -70,6 +77,7 @@ def damaged(records: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     [
         ("partitions/root.json", "hsm_initialisation"),
         ("keys/krnca-rsa.json", "root"),
+        ("keys/krnca-gost.json", "root"),
         ("krnca-rsa.crt", "root"),
         ("nca-rsa.json", "issuing"),
     ],
@@ -80,13 +88,34 @@ def test_what_does_not_agree_stops_the_ceremony(
 ) -> None:
     """Threat: a CA key or certificate is made again because its record was mislaid."""
     before = {path: path.read_bytes() for path in records.rglob("*") if path.is_file()}
-    keys = host.check_output("ls /var/lib/kepil-hsm/root/*")
+    keys = host.check_output(KEYS)
     done = ceremony(name)
     assert done.returncode != 0
     assert Path(damaged).name.split(".")[0] in done.stdout
     assert "Restore" in done.stdout
     assert {path: path.read_bytes() for path in records.rglob("*") if path.is_file()} == before
-    assert host.check_output("ls /var/lib/kepil-hsm/root/*") == keys
+    assert host.check_output(KEYS) == keys
+
+
+@pytest.fixture
+def key_files(variables: dict[str, Any]) -> list[str]:
+    """Paths of the roots' keys that are files, here where the HSM is software."""
+    roots = [hierarchy["root"] for hierarchy in variables["pki_hierarchies"].values()]
+    paths = [key_place(load_member(root), variables["hsm_file_key_types"]) for root in roots]
+    return [path["uri"] for path in paths if path["in_file"]]
+
+
+@pytest.mark.usefixtures("held")
+def test_a_key_in_a_file_is_encrypted_and_its_owners(host: Any, key_files: list[str]) -> None:
+    """CP-6.4: it opens with its partition's activation data, whose guesses cost a strong derivation each."""
+    assert key_files
+    for path in key_files:
+        assert "BEGIN ENCRYPTED PRIVATE KEY" in host.file(path).content_string
+        assert ":scrypt" in host.check_output(f"openssl asn1parse -in {path}")
+        assert (host.file(path).user, host.file(path).group, host.file(path).mode) == ("root", "root", 0o640)
+        opened = f"{GOST} openssl pkey -in {path} -noout -passin file:"
+        assert host.run(f"{opened}/etc/kepil/credentials/hsm-root.pin").rc == 0
+        assert host.run(f"{opened}/etc/kepil/credentials/hsm-root.so-pin").rc != 0
 
 
 @pytest.mark.usefixtures("held")

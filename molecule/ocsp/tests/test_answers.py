@@ -54,7 +54,7 @@ def serial(client: Host, shared: dict[str, Any], ca: str) -> str:
     client.check_output(
         f"mkdir -p {HERE} && cd {HERE} && "
         "openssl req -new -newkey rsa:2048 -nodes -keyout key.pem -out request.pem 2>/dev/null"
-        " -subj /C=KZ/O=Molecule/CN=client.example.kz -addext subjectAltName=DNS:client.example.kz && "
+        " -subj /C=KZ/L=Astana/O=Molecule/CN=client.example.kz -addext subjectAltName=DNS:client.example.kz && "
         f"curl -sSf {TLS} -H 'Content-Type: application/pkcs10' --data-binary @request.pem"
         f" '{ca}?authority={issuing}&profile=information-system' | openssl x509 -out leaf.pem && "
         f"for n in {issuing} {root}; do curl -sSf http://pki.{shared['estate_domain']}/$n.pem; done > chain.pem && "

@@ -31,11 +31,20 @@ def test_it_cannot_read_the_activation_data_on_disk(host: Any) -> None:
     assert host.run("setpriv --reuid kepil-tsp --clear-groups cat /etc/kepil/credentials/hsm-tsp.pin").rc != 0
 
 
-def test_it_says_that_it_is_well(host: Any) -> None:
-    """The health that monitoring reads on the host."""
+def test_it_says_that_it_is_well(host: Any, variables: dict[str, Any]) -> None:
+    """The health that monitoring reads on the host: on each, the unit of every family has its key."""
     health = json.loads(host.check_output(READ_HEALTH))
     assert health["healthy"] is True
     assert health["clock"] == "synchronised"
+    assert set(health["units"]) == {each["tsp"]["policy"] for each in variables["pki_hierarchies"].values()}
+
+
+def test_a_key_in_a_file_is_its_services(host: Any, variables: dict[str, Any]) -> None:
+    """CP-6.4: encrypted, and no other account reads even that."""
+    for family in set(variables["pki_families"]) - {"rsa"}:
+        key = host.file(f"/etc/kepil/keys/tsp/{variables['pki_hierarchies'][family]['tsp']['name']}.pem")
+        assert (key.user, key.group, key.mode) == ("root", "kepil-hsm-tsp", 0o640)
+        assert "BEGIN ENCRYPTED PRIVATE KEY" in key.content_string
 
 
 READ_HEALTH = """python3 -c '

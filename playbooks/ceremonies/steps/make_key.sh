@@ -1,4 +1,16 @@
-# Make the key pair $NAME of type $KEY_TYPE and print the SHA-256 of its public key. The two halves find each other by
-# their id.
-token --keypairgen --key-type "$KEY_TYPE" --label "$NAME" --id "$(openssl rand -hex 16)" --usage-sign --sensitive >&2
+# Make the key pair $NAME, as $MAKING says, and print the SHA-256 of its public key. On a token its two halves find each
+# other by their id. A file is encrypted with the partition's activation data before it is written, and is for those who
+# may use the partition.
+case $KEY in
+  pkcs11:*)
+    token --keypairgen --key-type "$MAKING" --label "$NAME" --id "$(openssl rand -hex 16)" --usage-sign --sensitive >&2
+    ;;
+  *)
+    # shellcheck disable=SC2086 # several words
+    ssl genpkey $MAKING | ssl pkcs8 -topk8 -scrypt -passout "file:$activation" -out "$KEY.new"
+    chgrp --reference="${KEY%/*}" "$KEY.new"
+    chmod 0640 "$KEY.new"
+    mv "$KEY.new" "$KEY"
+    ;;
+esac
 fingerprint

@@ -11,7 +11,7 @@ distinguished_name = subject
 [subject]
 $SUBJECT
 END
-  ssl req -new -config "$folder/$NAME.cnf" -key "$KEY" -passin "file:$activation" ${DIGEST:+"-$DIGEST"} \
+  ssl req -new -config "$folder/$NAME.cnf" -key "$KEY" -passin "file:$activation" ${OPENSSL_DIGEST:+"-$OPENSSL_DIGEST"} \
     -out "$folder/$NAME.csr.new"
   mv "$folder/$NAME.csr.new" "$folder/$NAME.csr"
 fi

@@ -16,7 +16,7 @@ from kepil.errors import KepilError
 from kepil.pki import crl as crls
 from kepil.pki.certificate import StatusUrls, build_tbs, new_serial, sign_certificate
 from kepil.pki.credential import read_certificate
-from kepil.pki.profile import Member, Profile, ProfileError, load_member, load_profiles
+from kepil.pki.profile import Member, Profile, ProfileError, load_member, read_profiles
 from kepil.pki.request import check, read_request
 from kepil.pki.signer import Signer
 
@@ -69,7 +69,7 @@ def _signer(arguments: argparse.Namespace, digest: str) -> Signer:
 
 def _member(arguments: argparse.Namespace) -> tuple[Member, Profile]:
     member = load_member(json.loads(arguments.member.read_bytes()))
-    profiles = load_profiles(json.loads(arguments.profiles.read_bytes()))
+    profiles = read_profiles(arguments.profiles)
     if member.profile not in profiles:
         raise ProfileError(f"{arguments.member}: profile: {member.profile!r} is not one of {', '.join(profiles)}")
     return member, profiles[member.profile]
@@ -103,7 +103,7 @@ def _issue(arguments: argparse.Namespace) -> int:
     tbs = build_tbs(
         profile,
         asked.subject,
-        asked.public_key_info,
+        asked.public_key.info,
         signature_algorithm=signer.signature_algorithm,
         issuer=issuer,
         serial=new_serial(),

@@ -77,6 +77,8 @@ def _software_hsm(environment: Environment) -> Iterator[str]:
         for key in ("hsm_module", "hsm_client_module"):
             if re.search(r"softhsm|p11-kit-client", str(variables.get(key, "softhsm")), re.IGNORECASE):
                 yield f"{host}: {key} is {variables.get(key, 'not set')}; name the vendor's PKCS #11 module"
+        if variables.get("hsm_file_key_types"):
+            yield f"{host}: hsm_file_key_types is {variables['hsm_file_key_types']}; every key lives on the HSM: []"
 
 
 def _file_keys(environment: Environment) -> Iterator[str]:

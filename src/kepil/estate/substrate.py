@@ -63,12 +63,14 @@ def play_roles(play: dict[str, Any]) -> list[str]:
 
 
 def role_packages(roles: Path, role: str) -> list[str]:
-    """Debian packages that a role installs: `__<role>_packages` in its vars."""
+    """Debian packages that a role installs: `__<role>_packages` in its vars, each with `/<suite>` if it names a
+    `__<role>_suite`."""
     path = roles / role / "vars" / "main.yml"
     if not path.exists():
         return []
-    packages: list[str] = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get(f"__{role}_packages", [])
-    return packages
+    variables = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    suite = variables.get(f"__{role}_suite")
+    return [f"{package}/{suite}" if suite else package for package in variables.get(f"__{role}_packages", [])]
 
 
 def _tag(kind: str, content: Iterable[str]) -> str:
@@ -81,14 +83,17 @@ def images(project: Path, groups: Groups, mirror: str) -> dict[str, Any]:
 
     A tag names the content, so that an image is built again only when a package list, or how images are made, changes.
     """
-    recipe = project / "playbooks" / "substrate"
-    base_recipe, layer_recipe = ((recipe / name).read_text(encoding="utf-8") for name in ("images.yml", "bake.sh"))
+    recipe, roles = project / "playbooks" / "substrate", project / "roles"
+    base_recipe, *layer_recipe = (
+        path.read_text(encoding="utf-8")
+        for path in (recipe / "images.yml", recipe / "bake.sh", roles / "gost" / "files" / "suite.sh")
+    )
     plays = read_plays(project / "playbooks" / "layers")
-    roles = project / "roles"
     standing = sorted({name for members in groups.values() for name in members} - set(groups.get("appliance", [])))
     everywhere = [play for play in plays if all(matches(play["hosts"], host, groups) for host in standing)]
     common = {p for play in everywhere for role in play_roles(play) for p in role_packages(roles, role)}
-    base_packages = sorted(common | set(BOOTSTRAP_PACKAGES))
+    # The base is of one suite.
+    base_packages = sorted({p for p in common if "/" not in p} | set(BOOTSTRAP_PACKAGES))
     base: dict[str, Any] = {"tag": _tag("base", [mirror, base_recipe, *base_packages]), "packages": base_packages}
     layers: dict[str, dict[str, Any]] = {}
     of_host: dict[str, str] = {}
@@ -98,7 +103,7 @@ def images(project: Path, groups: Groups, mirror: str) -> dict[str, Any]:
         if not packages:
             of_host[host] = base["tag"]
             continue
-        tag = _tag("host", [base["tag"], layer_recipe, *packages])
+        tag = _tag("host", [base["tag"], *layer_recipe, *packages])
         layers[tag] = {"tag": tag, "packages": packages}
         of_host[host] = tag
     return {"base": base, "layers": list(layers.values()), "of_host": of_host}

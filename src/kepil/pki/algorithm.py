@@ -4,9 +4,12 @@ RFC 4055 (RSA, PKCS #1 v1.5), RFC 5758 (ECDSA), RFC 8410 (Ed25519), RFC 9215 (GO
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from asn1crypto import algos, core, keys
+
+from kepil.pki import der
 
 
 class UnknownAlgorithmError(Exception):
@@ -32,6 +35,14 @@ class SignatureAlgorithm:
         """DER AlgorithmIdentifier of signatures made this way; asn1crypto adds the NULL that RFC 4055 wants for RSA."""
         return bytes(algos.SignedDigestAlgorithm({"algorithm": self.oid}).dump())
 
+    @property
+    def accepted(self) -> tuple[bytes, ...]:
+        """The identifiers that others' signatures may carry: gostprov adds a NULL that RFC 9215 leaves out."""
+        if not self.key.startswith("gost"):
+            return (self.identifier,)
+        with_null = algos.SignedDigestAlgorithm({"algorithm": self.oid, "parameters": core.Null()})
+        return self.identifier, bytes(with_null.dump())
+
 
 _ECDSA: Final = "1.2.840.10045.4.3"
 _RSA: Final = "1.2.840.113549.1.1"
@@ -56,6 +67,33 @@ SIGNATURE_ALGORITHMS: Final = (
     SignatureAlgorithm("ml_dsa_65", "", "ml_dsa_65", f"{_ML_DSA}.18"),
     SignatureAlgorithm("ml_dsa_87", "", "ml_dsa_87", f"{_ML_DSA}.19"),
 )
+
+
+@dataclass(frozen=True)
+class KeyKind:
+    """How keys of one type are made; `{bits}` and `{curve}` stand for what the key's data says.
+
+    `openssl` is the algorithm by `openssl genpkey`'s name, `option` what it needs beside it, `pkcs11` the key type by
+    `pkcs11-tool`'s name ("" where it has none).
+    """
+
+    openssl: str
+    option: str = ""
+    pkcs11: str = ""
+
+
+KEY_KINDS: Final = {
+    "rsa": KeyKind("RSA", "rsa_keygen_bits:{bits}", pkcs11="rsa:{bits}"),
+    "ec": KeyKind("EC", "ec_paramgen_curve:{curve}", pkcs11="EC:{curve}"),
+    "ed25519": KeyKind("ED25519"),
+    # The first of the parameter sets that RFC 9215 leaves without a digest's.
+    "gost2012_256": KeyKind("gost2012_256", "paramset:TCA", pkcs11="GOSTR3410-2012-256:A"),
+    "gost2012_512": KeyKind("gost2012_512", "paramset:A", pkcs11="GOSTR3410-2012-512:A"),
+    "ml_dsa_44": KeyKind("ML-DSA-44"),
+    "ml_dsa_65": KeyKind("ML-DSA-65"),
+    "ml_dsa_87": KeyKind("ML-DSA-87"),
+}
+"""By the names of the table's `key` column."""
 
 # What asn1crypto 1.5 does not know yet.
 _KEY_OIDS: Final = {
@@ -98,7 +136,12 @@ def key_type(public_key_info: bytes) -> str:
 
     Raises ValueError when the bytes are no SubjectPublicKeyInfo.
     """
-    return str(keys.PublicKeyInfo.load(public_key_info, strict=True)["algorithm"]["algorithm"].native)
+    return _key_type(der.Reader(public_key_info).enter(der.SEQUENCE).whole(der.SEQUENCE))
+
+
+@lru_cache(maxsize=64)
+def _key_type(identifier: bytes) -> str:
+    return str(keys.PublicKeyAlgorithm.load(identifier, strict=True)["algorithm"].native)
 
 
 def by_key(key: str, digest: str) -> SignatureAlgorithm:
@@ -116,13 +159,14 @@ def by_key(key: str, digest: str) -> SignatureAlgorithm:
     )
 
 
+@lru_cache(maxsize=64)
 def by_identifier(identifier: bytes) -> SignatureAlgorithm:
-    """Return the table's row for a DER AlgorithmIdentifier of a signature; the encoding must match to the byte.
+    """Return the table's row for a DER AlgorithmIdentifier of a signature; it must match an `accepted` one to the byte.
 
     Raises UnknownAlgorithmError when no row has it, as with SHA-1, MD5 and RSA-PSS.
     """
     for row in SIGNATURE_ALGORITHMS:
-        if row.identifier == identifier:
+        if identifier in row.accepted:
             return row
     name = algos.SignedDigestAlgorithm.load(identifier)["algorithm"].native
     allowed = ", ".join(row.name for row in SIGNATURE_ALGORITHMS)

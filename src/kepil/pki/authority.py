@@ -3,25 +3,28 @@
 import hashlib
 import logging
 import re
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
-from asn1crypto.crl import CertificateList
 
 from kepil.errors import KepilError
 from kepil.pki.crl import REASONS as CRL_REASONS
-from kepil.pki.crl import build_crl
+from kepil.pki.crl import Scope, write_crl
 from kepil.pki.issuer import Issuer
 from kepil.pki.name import DistinguishedName
 from kepil.pki.profile import Profile
 from kepil.pki.request import check, read_request
+from kepil.pki.revocation import encoded_revocations
 from kepil.pki.settings import CaSettings
 from kepil.pki.store import IssuedCertificate, IssuedCrl, Status, Store, encode_serial
+from kepil.pki.weak_key import Blocklist
 
 Connect = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 """Opens a connection that commits at the end of its `with`, or rolls back if that raises."""
@@ -100,7 +103,11 @@ class CertificateAuthority:
     """The authorities of one CA host over one database. Safe to share between threads; every call blocks."""
 
     def __init__(self, settings: CaSettings, connect: Connect) -> None:
-        """Read the authorities' certificates; their keys are opened at first use. Raises CredentialError."""
+        """Read the authorities' certificates; their keys are opened at first use.
+
+        Raises CredentialError, BlocklistError.
+        """
+        self._known_keys = Blocklist.read(*settings.known_keys)
         self._issuers = {each.name: Issuer(each) for each in settings.authorities}
         self._profiles = settings.profiles
         self._crl = settings.crl
@@ -147,46 +154,41 @@ class CertificateAuthority:
         for the CA's own OCSP and TSP certificates. A repeated `idempotency_key` of the same actor with the same request
         gives the same certificate again.
 
-        Nothing is recorded unless everything succeeds. Raises RequestError, NameNotAllowedError, AuthorityError,
-        CertificateError when the authority itself ends too soon, SelfCheckError, SignerError, psycopg.Error.
+        Nothing is recorded unless everything succeeds. Raises RequestError, PublicKeyError, WeakKeyError,
+        NameNotAllowedError, AuthorityError, CertificateError when the authority itself ends too soon, LintError,
+        SelfCheckError, SignerError, psycopg.Error.
         """
         issuer, chosen = self.issuer(authority), self.profile(profile)
         parsed = read_request(request)
-        asked = check(parsed, chosen, subject=subject, config=issuer.settings.openssl_config)
-        request_sha256 = _sha256(
-            authority.encode(),
-            profile.encode(),
-            asked.subject.model_dump_json().encode(),
-            f"{days}".encode(),
-            parsed.dump(),
-        )
+        asked = check(parsed, chosen, subject=subject, config=issuer.settings.openssl_config, known=self._known_keys)
+        order = (authority, profile, str(asked.subject), str(days))
+        request_sha256 = _sha256(*(part.encode() for part in order), parsed.der)
         idempotency_sha256 = _sha256(actor.encode(), idempotency_key.encode()) if idempotency_key else None
-        spki_sha256 = hashlib.sha256(asked.public_key_info).digest()
+        key_sha256 = asked.public_key.sha256
         with self._connect() as connection:
             store = Store(connection)
-            store.lock_key(spki_sha256)
-            if idempotency_sha256 and (earlier := store.certificate_by_idempotency(idempotency_sha256)):
-                if earlier.request_sha256 != request_sha256:
+            earlier = store.earlier_certificates(key_sha256, idempotency_sha256)
+            for repeated in (each for each in earlier if each.idempotency_sha256 == idempotency_sha256 is not None):
+                if repeated.request_sha256 != request_sha256:
                     raise IdempotencyKeyReusedError("this Idempotency-Key came with another request: use a new one")
-                return earlier
-            if store.certificate_by_key(spki_sha256):
+                return repeated
+            if earlier:
                 raise KeySeenBeforeError("this key has had a certificate before: make a new key (CP-3.3)")
-            certificate = issuer.certify(chosen, asked, days)
+            certified = issuer.certify(chosen, asked, days)
             row = IssuedCertificate(
-                serial=encode_serial(certificate.serial_number),
+                serial=encode_serial(certified.serial),
                 issuer=issuer.name,
-                subject=certificate.subject.human_friendly,
+                subject=str(asked.subject),
                 profile=profile,
-                not_before=certificate.not_valid_before,
-                not_after=certificate.not_valid_after,
-                spki_sha256=spki_sha256,
-                der=certificate.dump(),
+                not_before=certified.not_before,
+                not_after=certified.not_after,
+                spki_sha256=key_sha256,
+                der=certified.der,
                 requested_by=actor,
                 idempotency_sha256=idempotency_sha256,
                 request_sha256=request_sha256,
             )
             store.insert_certificate(row)
-            store.journal(actor, "certificate.issue", authority=issuer.name, serial=row.serial.hex(), profile=profile)
         log.info("issued serial=%s authority=%s profile=%s actor=%s", row.serial.hex(), authority, profile, actor)
         return row
 
@@ -249,24 +251,17 @@ class CertificateAuthority:
             next_update = issued_at + timedelta(hours=interval.valid_hours)
             number = last.number + 1 if last else 1
             base_number = base.number if base and kind == "delta" else None
-            if base and kind == "delta":
-                revoked = store.revoked_since(issuer.name, base.this_update, this_update)
-            else:
-                revoked = store.revoked(issuer.name, base.this_update if base else None, this_update)
-            der = build_crl(
-                issuer.certificate,
-                issuer.signer,
-                number,
-                issued_at,
-                next_update,
-                revoked,
-                base_number,
-                issuer.settings.urls.crl,
-                issuer.settings.urls.delta_crl if kind == "full" else None,
-            )
-            signed = CertificateList.load(der)
-            issuer.self_check(f"CRL {number}", signed["tbs_cert_list"].dump(), signed["signature"].native)
-            crl = IssuedCrl(issuer.name, number, base_number, this_update, next_update, der)
+            since = base.this_update if base else None
+            listed = {"since": since} if kind == "delta" else {"expired_since": since}
+            revoked = encoded_revocations(connection, issuer.name, before=this_update, **listed)
+            urls = issuer.settings.urls
+            freshest_url = urls.delta_crl if kind == "full" else None
+            scope = Scope(issuer.certificate, number, issued_at, next_update, base_number, urls.crl, freshest_url)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "crl")
+                write_crl(path, scope, issuer.signer, revoked)
+                issuer.self_check_crl(f"CRL {number}", path)
+                crl = IssuedCrl(issuer.name, number, base_number, this_update, next_update, path.read_bytes())
             store.insert_crl(crl)
             store.journal(actor, "crl.issue", authority=issuer.name, number=number, base=base_number)
         log.info("made crl authority=%s kind=%s number=%d", authority, kind, number)

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,12 +11,14 @@ from typing import Any, Final, Protocol
 from asn1crypto import core, keys, x509
 
 from kepil.errors import KepilError
+from kepil.pki import der
 from kepil.pki.name import DistinguishedName
 from kepil.pki.profile import Profile
 from kepil.pki.signer import Signer
 
-_SERIAL_BITS: Final = 127
+_RANDOM_BITS: Final = 88
 _FIRST_GENERALIZED_YEAR: Final = 2050
+_DNS_NAME: Final = 0x82
 _KEY_USAGE: Final = {
     "digitalSignature": "digital_signature",
     "nonRepudiation": "non_repudiation",
@@ -63,8 +66,12 @@ class StatusUrls:
 
 
 def new_serial() -> int:
-    """Return a positive serial number of 127 random bits (RFC 5280 section 4.1.2.2; BR 7.1 asks for at least 64)."""
-    return secrets.randbits(_SERIAL_BITS) or new_serial()
+    """Return a positive serial number: the time in seconds, then 88 random bits (BR 7.1 asks for at least 64).
+
+    New ones sort after old ones, so that an index of millions grows at its end and not all over. In 2038 they become
+    16 octets long; RFC 5280 section 4.1.2.2 allows 20.
+    """
+    return int(time.time()) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
 
 
 def encode_time(moment: datetime) -> x509.Time:
@@ -75,8 +82,9 @@ def encode_time(moment: datetime) -> x509.Time:
 
 def key_identifier(public_key_info: bytes) -> bytes:
     """Return the identifier of a public key: 160 bits of the SHA-256 of its bits (RFC 7093 section 2, method 1)."""
-    bits = keys.PublicKeyInfo.load(public_key_info)["public_key"].contents[1:]  # after the count of unused bits
-    return hashlib.sha256(bits).digest()[:20]
+    info = der.Reader(public_key_info).enter(der.SEQUENCE)
+    info.skip()
+    return hashlib.sha256(info.contents(der.BIT_STRING)[1:]).digest()[:20]  # after the count of unused bits
 
 
 def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
@@ -109,14 +117,12 @@ def build_tbs(
 ) -> x509.TbsCertificate:
     """Build what is to be signed for a certificate under a profile.
 
-    `issuer` None makes it self-issued. `days` overrides the profile's validity; the last second counts, so that
-    notAfter is notBefore plus the days less one second (RFC 5280 section 4.1.2.5). `signature_algorithm` is the
-    signer's. `urls` must have what the profile's `status_urls` ask for.
+    `issuer` None makes it self-issued. `days` overrides the profile's validity. `signature_algorithm` is the signer's.
+    `urls` must have what the profile's `status_urls` ask for.
 
     Raises CertificateError when the certificate would outlive its issuer, or a URL is missing.
     """
-    begin = not_before.astimezone(UTC).replace(microsecond=0)
-    end = begin + timedelta(days=days or profile.days, seconds=-1)
+    begin, end = validity(not_before, days or profile.days)
     if issuer is not None:
         _check_issuer(issuer, begin, end)
     extensions = [
@@ -138,6 +144,67 @@ def build_tbs(
     )
 
 
+class CertificateForm:
+    """What the certificates of one profile under one issuer have in common, encoded once, with places for the rest.
+
+    `host_names` tells whether they name hosts. Raises CertificateError as `build_tbs` does.
+    """
+
+    def __init__(
+        self, profile: Profile, issuer: x509.Certificate, urls: Urls, signature_algorithm: bytes, *, host_names: bool
+    ) -> None:
+        self._issuer, self._days = issuer, profile.days
+        self._limits = issuer.not_valid_before, issuer.not_valid_after
+        self._algorithm = signature_algorithm
+        names = ("example.test",) if host_names else ()
+        key = issuer.public_key.dump()
+        subject = DistinguishedName(common_name="The subject's place")
+        begin = issuer.not_valid_before
+        example = build_tbs(
+            profile,
+            subject,
+            key,
+            signature_algorithm=signature_algorithm,
+            issuer=issuer,
+            serial=new_serial(),
+            not_before=begin,
+            days=1,
+            urls=urls,
+            dns_names=names,
+        )
+        validity = example["validity"].dump()
+        holes = [der.integer(example["serial_number"].native), validity, subject.encode(), key]
+        holes.append(der.wrap(der.OCTET_STRING, key_identifier(key)))
+        self._template = der.Template(example.dump(), *holes, *([_host_names(names)] if names else []))
+
+    def fill(
+        self,
+        subject: DistinguishedName,
+        public_key_info: bytes,
+        *,
+        serial: int,
+        not_before: datetime,
+        days: int | None = None,
+        dns_names: Sequence[str] = (),
+    ) -> bytes:
+        """Return what is to be signed, in DER; see `build_tbs`. Raises CertificateError."""
+        begin, end = validity(not_before, days or self._days)
+        if not self._limits[0] <= begin <= end <= self._limits[1]:
+            _check_issuer(self._issuer, begin, end)
+        return self._template.fill(
+            der.integer(serial),
+            der.wrap(der.SEQUENCE, _time(begin), _time(end)),
+            subject.encode(),
+            public_key_info,
+            der.wrap(der.OCTET_STRING, key_identifier(public_key_info)),
+            _host_names(dns_names),
+        )
+
+    def assemble(self, tbs: bytes, signature: bytes) -> bytes:
+        """Return the certificate of what was signed and its signature."""
+        return der.wrap(der.SEQUENCE, tbs, self._algorithm, der.bit_string(signature))
+
+
 def sign_certificate(tbs: x509.TbsCertificate, signer: Signer) -> bytes:
     """Sign and return the certificate in DER.
 
@@ -145,14 +212,24 @@ def sign_certificate(tbs: x509.TbsCertificate, signer: Signer) -> bytes:
     """
     if tbs["signature"].dump() != signer.signature_algorithm:
         raise CertificateError(f"the certificate was prepared for another signature algorithm than {signer.uri} has")
-    signed = x509.Certificate(
-        {
-            "tbs_certificate": tbs,
-            "signature_algorithm": tbs["signature"],
-            "signature_value": signer.sign(tbs.dump()),
-        }
-    )
-    return bytes(signed.dump())
+    encoded = tbs.dump()
+    return der.wrap(der.SEQUENCE, encoded, signer.signature_algorithm, der.bit_string(signer.sign(encoded)))
+
+
+def validity(not_before: datetime, days: int) -> tuple[datetime, datetime]:
+    """Return the first and the last second of so many days; the last one counts (RFC 5280 section 4.1.2.5)."""
+    begin = not_before.astimezone(UTC).replace(microsecond=0)
+    return begin, begin + timedelta(days=days, seconds=-1)
+
+
+def _time(moment: datetime) -> bytes:
+    if moment.year >= _FIRST_GENERALIZED_YEAR:
+        return der.generalized_time(moment)
+    return der.wrap(der.UTC_TIME, moment.strftime("%y%m%d%H%M%SZ").encode())
+
+
+def _host_names(names: Sequence[str]) -> bytes:
+    return der.wrap(der.SEQUENCE, *(der.wrap(_DNS_NAME, name.encode()) for name in names))
 
 
 def _check_issuer(issuer: x509.Certificate, begin: datetime, end: datetime) -> None:
@@ -183,7 +260,7 @@ def _extensions(
         yield "basic_constraints", True, {"ca": True, "path_len_constraint": profile.path_length}
     yield "key_usage", True, {_KEY_USAGE[usage] for usage in profile.key_usage}
     if profile.extended_key_usage:
-        usages = [_EXTENDED_KEY_USAGE[usage] for usage in profile.extended_key_usage]
+        usages = [_EXTENDED_KEY_USAGE.get(usage, usage) for usage in profile.extended_key_usage]
         yield "extended_key_usage", profile.extended_key_usage_critical, usages
     yield "key_identifier", False, key_identifier(public_key_info)
     if issuer:

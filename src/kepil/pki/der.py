@@ -6,6 +6,7 @@ everything used up. Whoever reads a structure names each tag that it expects, so
 nor be read in two ways.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Self
@@ -27,6 +28,8 @@ EXPLICIT: Final = 0xA0
 _LONG_FORM: Final = 0x80
 _MOST_LENGTH_OCTETS: Final = 4
 _TAG_CONTINUES: Final = 0x1F
+# Parts end with an octet below 0x80, and none begins with a needless 0x80.
+_OBJECT_IDENTIFIER: Final = re.compile(rb"(?:[\x00-\x7f]|[\x81-\xff][\x80-\xff]*[\x00-\x7f])+")
 
 
 class DerError(ValueError):
@@ -64,6 +67,10 @@ class Reader:
         begin = self._at
         return self._data[begin : self._step(tag)[1]]
 
+    def span(self, tag: int) -> tuple[int, int]:
+        """Where the contents of the next value begin and end. The octets themselves need not be at hand."""
+        return self._step(tag)
+
     def rest(self) -> bytes:
         """What has not been read yet; it stays unread."""
         return self._data[self._at : self._end]
@@ -92,9 +99,7 @@ class Reader:
     def object_identifier(self) -> bytes:
         """The contents of an OBJECT IDENTIFIER."""
         octets = self.contents(OBJECT_IDENTIFIER)
-        # A part ends with an octet below 0x80, and 0x80 at a part's beginning would be a leading zero.
-        begins = [0, *(at + 1 for at, octet in enumerate(octets) if octet < _LONG_FORM)]
-        if begins[-1] != len(octets) or not octets or any(octets[at] == _LONG_FORM for at in begins[:-1]):
+        if not _OBJECT_IDENTIFIER.fullmatch(octets):
             raise DerError(f"no OBJECT IDENTIFIER before octet {self._at}")
         return octets
 

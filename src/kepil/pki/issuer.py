@@ -1,14 +1,18 @@
 """One issuing authority: a certificate and its key, and certificates made with them (RFC 5280)."""
 
 import threading
+from dataclasses import dataclass
 from datetime import UTC, datetime
-
-from asn1crypto import x509
+from pathlib import Path
 
 from kepil.errors import KepilError
-from kepil.pki.certificate import build_tbs, new_serial, sign_certificate
+from kepil.pki import der
+from kepil.pki.certificate import CertificateForm, new_serial, validity
 from kepil.pki.credential import CredentialError, read_certificate
+from kepil.pki.crl import verify_crl
+from kepil.pki.lint import Authority, lint
 from kepil.pki.profile import Profile
+from kepil.pki.rehearsal import throw_away_signer
 from kepil.pki.request import Asked
 from kepil.pki.settings import AuthoritySettings
 from kepil.pki.signer import Signer, verify
@@ -20,6 +24,25 @@ class SelfCheckError(KepilError):
     code = "self-check-failed"
 
 
+@dataclass(frozen=True)
+class Certified:
+    """A certificate that was made: its DER and what is recorded of it."""
+
+    der: bytes
+    serial: int
+    not_before: datetime
+    not_after: datetime
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """The authority's own key, the throw-away one, and what both sign for."""
+
+    own: Signer
+    rehearsal: Signer
+    authority: Authority
+
+
 class Issuer:
     """One authority: its name, certificate, key, and the pointers in what it issues."""
 
@@ -27,8 +50,10 @@ class Issuer:
         """Read the certificate. Raises CredentialError."""
         self.settings = settings
         self.certificate = read_certificate(settings.certificate)
+        self._public_key = self.certificate.public_key.dump()
         self._lock = threading.Lock()
-        self._signer: Signer | None = None
+        self._opened: _Keys | None = None
+        self._forms: dict[tuple[int, bool], tuple[Profile, CertificateForm]] = {}
 
     @property
     def signer(self) -> Signer:
@@ -36,19 +61,22 @@ class Issuer:
 
         Raises CredentialError when the certificate is another key's, SettingsError, SignerError.
         """
+        return self._keys.own
+
+    @property
+    def _keys(self) -> _Keys:
         with self._lock:
-            if self._signer is None:
+            if self._opened is None:
                 key = self.settings
-                signer = Signer.open(
-                    key.key, config=key.openssl_config, activation=key.activation_file, digest=key.digest
-                )
-                if signer.public_key_info != self.certificate.public_key.dump():
+                own = Signer.open(key.key, config=key.openssl_config, activation=key.activation_file, digest=key.digest)
+                if own.public_key_info != self._public_key:
                     raise CredentialError(
                         f"{key.certificate} does not certify key {key.key}: "
                         "restore the certificate from the issuing ceremony's record"
                     )
-                self._signer = signer
-            return self._signer
+                authority = Authority.of(self.certificate, own.signature_algorithm, key.urls)
+                self._opened = _Keys(own, throw_away_signer(own, key.openssl_config), authority)
+            return self._opened
 
     @property
     def name(self) -> str:
@@ -57,28 +85,49 @@ class Issuer:
 
     def self_check(self, what: str, message: bytes, signature: bytes) -> None:
         """Raise SelfCheckError unless the signature verifies under the authority's certificate."""
-        public_key = self.certificate.public_key.dump()
-        if not verify(public_key, message, signature, self.signer.digest, self.settings.openssl_config):
-            raise SelfCheckError(
-                f"{self.name}: the signature of {what} does not verify under {self.settings.certificate}; "
-                "nothing was issued; check the HSM and its provider before trying again"
-            )
+        if not verify(self._public_key, message, signature, self.signer.digest, self.settings.openssl_config):
+            raise self._refusal(what)
 
-    def certify(self, profile: Profile, asked: Asked, days: int | None) -> x509.Certificate:
-        """A new certificate, verified but not recorded. Raises CertificateError, SelfCheckError, SignerError."""
-        tbs = build_tbs(
-            profile,
+    def self_check_crl(self, what: str, path: Path) -> None:
+        """Raise SelfCheckError unless a CRL file verifies under the authority's certificate."""
+        if not verify_crl(path, self.certificate, self.signer):
+            raise self._refusal(what)
+
+    def _refusal(self, what: str) -> SelfCheckError:
+        return SelfCheckError(
+            f"{self.name}: the signature of {what} does not verify under {self.settings.certificate}; "
+            "nothing was issued; check the HSM and its provider before trying again"
+        )
+
+    def certify(self, profile: Profile, asked: Asked, days: int | None) -> Certified:
+        """A new certificate, linted and verified but not recorded.
+
+        The own key signs the very bytes that were linted under the throw-away key's signature. Raises CertificateError,
+        LintError, SelfCheckError, SignerError.
+        """
+        keys, form = self._keys, self._form(profile, host_names=bool(asked.dns_names))
+        serial = new_serial()
+        begin, end = validity(datetime.now(UTC), days or profile.days)
+        tbs = form.fill(
             asked.subject,
-            asked.public_key_info,
-            signature_algorithm=self.signer.signature_algorithm,
-            issuer=self.certificate,
-            serial=new_serial(),
-            not_before=datetime.now(UTC),
+            asked.public_key.info,
+            serial=serial,
+            not_before=begin,
             days=days,
-            urls=self.settings.urls,
             dns_names=asked.dns_names,
         )
-        certificate = x509.Certificate.load(sign_certificate(tbs, self.signer))
-        signed = certificate["tbs_certificate"].dump()
-        self.self_check(f"serial {certificate.serial_number:x}", signed, certificate.signature)
-        return certificate
+        lint(form.assemble(tbs, keys.rehearsal.sign(tbs)), profile, asked, keys.authority, days)
+        signature = keys.own.sign(tbs)
+        certificate = form.assemble(tbs, signature)
+        self.self_check(
+            f"serial {serial:x}", der.Reader(certificate).enter(der.SEQUENCE).whole(der.SEQUENCE), signature
+        )
+        return Certified(certificate, serial, begin, end)
+
+    def _form(self, profile: Profile, *, host_names: bool) -> CertificateForm:
+        place = (id(profile), host_names)
+        if place not in self._forms:
+            algorithm = self._keys.own.signature_algorithm
+            form = CertificateForm(profile, self.certificate, self.settings.urls, algorithm, host_names=host_names)
+            self._forms[place] = (profile, form)  # with the profile, so that its id stays its own
+        return self._forms[place][1]

@@ -1,21 +1,25 @@
 """OCSP: requests read strictly, responses built and signed (RFC 6960, RFC 5019, RFC 9654; CP-7.2).
 
 Nothing here waits or looks anything up; `kepil.pki.web.ocsp` brings status, threads and HTTP.
+
+A certificate that was never issued is `unknown`. The other answer that RFC 6960 section 2.2 allows, `revoked` with the
+extension extended-revoke, is not given: it tells a reader of the signed bytes that something exists which does not.
 """
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
 
-from asn1crypto import algos, core, crl, ocsp, x509
+from asn1crypto import algos, core, ocsp, x509
 
+from kepil.pki import der
 from kepil.pki.credential import Credential
-from kepil.pki.digest import DigestIdentifier
+from kepil.pki.der import Reader, Template
+from kepil.pki.digest import Digest, DigestError, read_identifier
 from kepil.pki.status import CertificateStatus
 
-CERT_ID_DIGESTS = {name: algos.DigestAlgorithmId(name).dotted for name in ("sha1", "sha256", "sha384", "sha512")}
+CERT_ID_DIGESTS: Final = ("sha1", "sha256", "sha384", "sha512", "streebog256", "streebog512")
 """Hash algorithms by which a requester may name the issuer. SHA-1 only names here; no signature rests on it."""
 
 NONCE_LENGTHS = range(1, 129)
@@ -23,8 +27,13 @@ NONCE_LENGTHS = range(1, 129)
 
 _UNSPECIFIED = 0
 
-IssuerId = tuple[str, bytes, bytes]
-"""Hash algorithm (dotted), hash of the issuer's name, hash of its key."""
+_EXTENSIONS: Final = {
+    name: core.ObjectIdentifier(ocsp.TBSRequestExtensionId.unmap(name)).contents
+    for name in ("nonce", "acceptable_responses", "preferred_signature_algorithms")
+}
+
+IssuerId = bytes
+"""Hash algorithm, hash of the issuer's name and hash of its key, as they stand encoded in a CertID."""
 
 
 class OcspError(Exception):
@@ -51,34 +60,18 @@ class TryLaterError(OcspError):
     status = "try_later"
 
 
-@dataclass(frozen=True)
-class CertificateId:
-    """The certificate asked about (RFC 6960 section 4.1.1): its serial, and its issuer by hashes of name and key."""
+class CertificateId(NamedTuple):
+    """The certificate asked about (RFC 6960 section 4.1.1): its serial, and its issuer by hashes of name and key.
 
-    digest: DigestIdentifier
-    name_hash: bytes
-    key_hash: bytes
+    Since only DER is read, the same question has the same `encoded`, the CertID as the response repeats it.
+    """
+
+    encoded: bytes
+    issuer: IssuerId
     serial: int
 
-    @property
-    def issuer(self) -> IssuerId:
-        """What identifies the issuer."""
-        return self.digest.oid, self.name_hash, self.key_hash
 
-    def encode(self) -> ocsp.CertId:
-        """The structure as the response repeats it."""
-        return ocsp.CertId(
-            {
-                "hash_algorithm": self.digest.encode(),
-                "issuer_name_hash": self.name_hash,
-                "issuer_key_hash": self.key_hash,
-                "serial_number": self.serial,
-            }
-        )
-
-
-@dataclass(frozen=True)
-class OcspRequest:
+class OcspRequest(NamedTuple):
     """What a requester asks: certificates in order, and the nonce if there is one."""
 
     certificates: tuple[CertificateId, ...]
@@ -88,49 +81,86 @@ class OcspRequest:
 def read_request(encoded: bytes) -> OcspRequest:
     """Decode an OCSPRequest. A requester's signature is not needed and not looked at. Raises MalformedRequestError."""
     try:
-        request = ocsp.OCSPRequest.load(encoded, strict=True)
-        request.native  # noqa: B018 - asn1crypto decodes lazily: what is broken anywhere shall be found here
-    except Exception as error:  # asn1crypto raises many types on hostile bytes; they all mean the same
+        reader = Reader(encoded)
+        outer = reader.enter(der.SEQUENCE)
+        reader.finish()
+        body = outer.enter(der.SEQUENCE)
+        if outer.more():
+            outer.contents(der.EXPLICIT)  # optionalSignature
+            outer.finish()
+        return _read_body(body)
+    except der.DerError as error:
         raise MalformedRequestError(f"not an OCSPRequest: {error}") from error
-    body = request["tbs_request"]
-    if body["version"].native != "v1":
-        raise MalformedRequestError(f"version {body['version'].native}, only v1 exists")
-    certificates = []
-    for single in body["request_list"]:
-        _read_extensions(single["single_request_extensions"], known=())
-        certificates.append(_read_certificate_id(single["req_cert"]))
+
+
+def _read_body(body: Reader) -> OcspRequest:
+    if body.is_next(der.EXPLICIT):
+        version = body.enter(der.EXPLICIT)
+        if version.integer() != 0:
+            raise MalformedRequestError("only version 1 exists")
+        version.finish()
+    if body.is_next(der.EXPLICIT + 1):  # requestorName
+        body.skip()
+    certificates = tuple(_read_certificates(body.enter(der.SEQUENCE)))
     if not certificates:
         raise MalformedRequestError("no certificate is asked about")
-    extensions = _read_extensions(
-        body["request_extensions"], known=("nonce", "acceptable_responses", "preferred_signature_algorithms")
-    )
-    nonce = extensions["nonce"].parsed.native if "nonce" in extensions else None
-    if nonce is not None and len(nonce) not in NONCE_LENGTHS:
-        raise MalformedRequestError(f"nonce of {len(nonce)} octets")
-    return OcspRequest(tuple(certificates), nonce)
+    extensions = _read_extensions(body, der.EXPLICIT + 2, known=tuple(_EXTENSIONS.values()))
+    body.finish()
+    return OcspRequest(certificates, _read_nonce(extensions.get(_EXTENSIONS["nonce"])))
 
 
-def _read_certificate_id(encoded: ocsp.CertId) -> CertificateId:
-    try:
-        digest = DigestIdentifier.read(encoded["hash_algorithm"])
-    except ValueError as error:
-        raise MalformedRequestError(str(error)) from error
-    return CertificateId(
-        digest, encoded["issuer_name_hash"].native, encoded["issuer_key_hash"].native, encoded["serial_number"].native
-    )
+def _read_certificates(requests: Reader) -> Iterator[CertificateId]:
+    while requests.more():
+        request = requests.enter(der.SEQUENCE)
+        encoded = request.whole(der.SEQUENCE)
+        fields = Reader(encoded).enter(der.SEQUENCE)
+        issuer = fields.rest()
+        read_identifier(fields.enter(der.SEQUENCE))
+        fields.contents(der.OCTET_STRING)
+        fields.contents(der.OCTET_STRING)
+        issuer = issuer[: len(issuer) - len(fields.rest())]
+        serial = fields.integer()
+        fields.finish()
+        _read_extensions(request, der.EXPLICIT, known=())
+        request.finish()
+        yield CertificateId(encoded, issuer, serial)
 
 
-def _read_extensions(extensions: Any, known: tuple[str, ...]) -> dict[str, Any]:
-    """The values of the known extensions. Unknown ones are ignored unless critical (RFC 6960 section 4.4)."""
-    found: dict[str, Any] = {}
-    for extension in extensions:
-        name = extension["extn_id"].native
-        if name in found:
-            raise MalformedRequestError(f"extension {name} twice")
-        if name not in known and extension["critical"].native:
-            raise MalformedRequestError(f"critical extension {name} is not known")
-        found[name] = extension["extn_value"]
+def _read_extensions(holder: Reader, tag: int, known: tuple[bytes, ...]) -> dict[bytes, bytes]:
+    """The values of the extensions under the tag. Unknown ones are ignored unless critical (RFC 6960 section 4.4)."""
+    found: dict[bytes, bytes] = {}
+    if not holder.is_next(tag):
+        return found
+    explicit = holder.enter(tag)
+    extensions = explicit.enter(der.SEQUENCE)
+    explicit.finish()
+    while extensions.more():
+        extension = extensions.enter(der.SEQUENCE)
+        oid = extension.object_identifier()
+        critical = extension.is_next(der.BOOLEAN) and extension.boolean()
+        value = extension.contents(der.OCTET_STRING)
+        extension.finish()
+        if oid in found:
+            raise MalformedRequestError(f"extension {_dotted(oid)} twice")
+        if critical and oid not in known:
+            raise MalformedRequestError(f"critical extension {_dotted(oid)} is not known")
+        found[oid] = value
     return found
+
+
+def _read_nonce(value: bytes | None) -> bytes | None:
+    if value is None:
+        return None
+    reader = Reader(value)
+    nonce = reader.contents(der.OCTET_STRING)
+    reader.finish()
+    if len(nonce) not in NONCE_LENGTHS:
+        raise MalformedRequestError(f"nonce of {len(nonce)} octets")
+    return nonce
+
+
+def _dotted(oid: bytes) -> str:
+    return str(core.ObjectIdentifier(contents=oid).dotted)
 
 
 @dataclass(frozen=True)
@@ -149,13 +179,10 @@ class Responder:
         self.authority = authority
         self.certificate = credential.certificate
         self._signer = credential.signer
+        self.in_process = credential.signer.in_process
         self._validity = validity
-        self._id = ocsp.ResponderId(name="by_key", value=hashlib.sha1(_key(self.certificate)).digest())  # noqa: S324 - RFC 6960 4.2.1 names by SHA-1
-        self._algorithm = algos.SignedDigestAlgorithm.load(self._signer.signature_algorithm)
-        self.issuer_ids = frozenset(
-            (oid, hashlib.new(name, issuer.subject.dump()).digest(), hashlib.new(name, _key(issuer)).digest())
-            for name, oid in CERT_ID_DIGESTS.items()
-        )
+        self._data, self._response = _templates(credential)
+        self.issuer_ids = frozenset(_issuer_ids(issuer, credential))
 
     def respond(
         self, request: OcspRequest, statuses: Mapping[int, CertificateStatus], produced_at: datetime
@@ -163,38 +190,70 @@ class Responder:
         """Build and sign the response; a serial without a status is `unknown`. Raises SignerError."""
         this_update = produced_at.replace(microsecond=0)
         next_update = this_update + self._validity
-        data = ocsp.ResponseData(
-            {
-                "responder_id": self._id,
-                "produced_at": this_update,
-                "responses": [
-                    {
-                        "cert_id": certificate.encode(),
-                        "cert_status": _encode_status(statuses.get(certificate.serial)),
-                        "this_update": this_update,
-                        "next_update": next_update,
-                    }
-                    for certificate in request.certificates
-                ],
-            }
-        )
-        if request.nonce is not None:
-            data["response_extensions"] = [{"extn_id": "nonce", "extn_value": core.OctetString(request.nonce)}]
-        basic = ocsp.BasicOCSPResponse(
-            {
-                "tbs_response_data": data,
-                "signature_algorithm": self._algorithm,
-                "signature": self._signer.sign(data.dump()),
-                "certs": [self.certificate],
-            }
-        )
-        response = ocsp.OCSPResponse(
-            {
-                "response_status": "successful",
-                "response_bytes": {"response_type": "basic_ocsp_response", "response": basic},
-            }
-        )
-        return SignedResponse(response.dump(), this_update, next_update)
+        this = der.generalized_time(this_update)
+        period = this + der.wrap(der.EXPLICIT, der.generalized_time(next_update))
+        singles = [
+            der.wrap(der.SEQUENCE, certificate.encoded, _encode_status(statuses.get(certificate.serial)), period)
+            for certificate in request.certificates
+        ]
+        nonce = b"" if request.nonce is None else _encode_nonce(request.nonce)
+        data = self._data.fill(this, der.wrap(der.SEQUENCE, *singles), nonce)
+        encoded = self._response.fill(data, der.bit_string(self._signer.sign(data)))
+        return SignedResponse(encoded, this_update, next_update)
+
+
+def _templates(credential: Credential) -> tuple[Template, Template]:
+    """A ResponseData with holes for producedAt, responses and extensions; an OCSPResponse with holes for that and the
+    signature."""
+    hash_of_key = Digest("sha1")(_key(credential.certificate))  # RFC 6960 section 4.2.1 names by SHA-1
+    moment = datetime(2000, 1, 1, tzinfo=UTC)
+    named = {
+        "hash_algorithm": {"algorithm": "sha1"},
+        "issuer_name_hash": b"",
+        "issuer_key_hash": b"",
+        "serial_number": 1,
+    }
+    single = {"cert_id": named, "cert_status": ocsp.CertStatus(name="good", value=ocsp.StatusGood())}
+    data = ocsp.ResponseData(
+        {
+            "responder_id": ocsp.ResponderId(name="by_key", value=hash_of_key),
+            "produced_at": moment,
+            "responses": [{**single, "this_update": moment + timedelta(days=1)}],
+            "response_extensions": [{"extn_id": "nonce", "extn_value": core.OctetString(b"a nonce")}],
+        }
+    )
+    basic = ocsp.BasicOCSPResponse(
+        {
+            "tbs_response_data": data,
+            "signature_algorithm": algos.SignedDigestAlgorithm.load(credential.signer.signature_algorithm),
+            "signature": b"a signature",
+            "certs": [credential.certificate],
+        }
+    )
+    response = ocsp.OCSPResponse(
+        {
+            "response_status": "successful",
+            "response_bytes": {"response_type": "basic_ocsp_response", "response": basic},
+        }
+    )
+    holes = der.generalized_time(moment), data["responses"].dump(), _encode_nonce(b"a nonce")
+    return (
+        Template(data.dump(), *holes),
+        Template(response.dump(), data.dump(), der.bit_string(b"a signature")),
+    )
+
+
+def _issuer_ids(issuer: x509.Certificate, credential: Credential) -> Iterator[IssuerId]:
+    """Every way to name the issuer: by each hash that OpenSSL has here, its parameters NULL or absent."""
+    for name in CERT_ID_DIGESTS:
+        try:
+            digest = Digest(name, credential.signer.openssl_config)
+        except DigestError:  # Streebog, where no GOST provider is loaded
+            continue
+        hashes = [der.wrap(der.OCTET_STRING, digest(each)) for each in (issuer.subject.dump(), _key(issuer))]
+        oid = core.ObjectIdentifier(algos.DigestAlgorithmId(name).dotted).dump()
+        for parameters in (der.wrap(der.NULL), b""):
+            yield der.wrap(der.SEQUENCE, oid, parameters) + b"".join(hashes)
 
 
 def find_responder(responders: Mapping[IssuerId, Responder], request: OcspRequest) -> Responder:
@@ -219,12 +278,23 @@ def _key(certificate: x509.Certificate) -> bytes:
     return bytes(certificate.public_key["public_key"].contents[1:])  # without the count of unused bits (RFC 6960 4.1.1)
 
 
-def _encode_status(status: CertificateStatus | None) -> ocsp.CertStatus:
+def _encode_nonce(nonce: bytes) -> bytes:
+    """ResponseExtensions with their tag [1]."""
+    value = der.wrap(der.OCTET_STRING, der.wrap(der.OCTET_STRING, nonce))
+    extension = der.wrap(der.SEQUENCE, der.wrap(der.OBJECT_IDENTIFIER, _EXTENSIONS["nonce"]), value)
+    return der.wrap(der.EXPLICIT + 1, der.wrap(der.SEQUENCE, extension))
+
+
+_GOOD: Final[bytes] = ocsp.CertStatus(name="good", value=ocsp.StatusGood()).dump()
+_UNKNOWN: Final[bytes] = ocsp.CertStatus(name="unknown", value=ocsp.StatusUnknown()).dump()
+
+
+def _encode_status(status: CertificateStatus | None) -> bytes:
     if status is None:
-        return ocsp.CertStatus(name="unknown", value=ocsp.StatusUnknown())
+        return _UNKNOWN
     if status.revoked_at is None:
-        return ocsp.CertStatus(name="good", value=ocsp.StatusGood())
-    revoked = ocsp.RevokedInfo({"revocation_time": status.revoked_at.replace(microsecond=0)})
-    if status.reason not in (None, _UNSPECIFIED):
-        revoked["revocation_reason"] = crl.CRLReason(status.reason)
-    return ocsp.CertStatus(name="revoked", value=revoked)
+        return _GOOD
+    at = der.generalized_time(status.revoked_at.astimezone(UTC).replace(microsecond=0))
+    if status.reason in (None, _UNSPECIFIED):
+        return der.wrap(der.EXPLICIT + 1, at)
+    return der.wrap(der.EXPLICIT + 1, at, der.wrap(der.EXPLICIT, der.wrap(der.ENUMERATED, bytes((status.reason,)))))

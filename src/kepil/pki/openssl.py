@@ -7,12 +7,12 @@ import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_ulong, c_void_p
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 LIBRARY: Final = "libcrypto.so.3"
 STORE_INFO_PKEY: Final = 4  # OSSL_STORE_INFO_PKEY, openssl/store.h
-LARGEST_DIGEST: Final = 64  # EVP_MAX_MD_SIZE, openssl/evp.h
 
 PasswordCallback = ctypes.CFUNCTYPE(c_int, c_void_p, c_int, c_int, c_void_p)
 """`pem_password_cb`: buffer, its size, whether the phrase is for writing, user data; gives the phrase's length."""
@@ -25,19 +25,30 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "ERR_clear_error": (None, []),
     "ERR_error_string_n": (None, [c_ulong, c_char_p, c_size_t]),
     "ERR_get_error": (c_ulong, []),
+    "EVP_Digest": (c_int, [c_char_p, c_size_t, c_char_p, c_void_p, c_void_p, c_void_p]),
+    "EVP_DigestFinal_ex": (c_int, [c_void_p, c_char_p, c_void_p]),
+    "EVP_DigestInit_ex2": (c_int, [c_void_p, c_void_p, c_void_p]),
     "EVP_DigestSign": (c_int, [c_void_p, c_void_p, _OUT_SIZE, c_char_p, c_size_t]),
+    "EVP_DigestSignFinal": (c_int, [c_void_p, c_char_p, _OUT_SIZE]),
     "EVP_DigestSignInit_ex": (c_int, [c_void_p, c_void_p, c_char_p, c_void_p, c_char_p, c_void_p, c_void_p]),
+    "EVP_DigestSignUpdate": (c_int, [c_void_p, c_char_p, c_size_t]),
+    "EVP_DigestUpdate": (c_int, [c_void_p, c_char_p, c_size_t]),
     "EVP_DigestVerify": (c_int, [c_void_p, c_char_p, c_size_t, c_char_p, c_size_t]),
+    "EVP_DigestVerifyFinal": (c_int, [c_void_p, c_char_p, c_size_t]),
     "EVP_DigestVerifyInit_ex": (c_int, [c_void_p, c_void_p, c_char_p, c_void_p, c_char_p, c_void_p, c_void_p]),
+    "EVP_DigestVerifyUpdate": (c_int, [c_void_p, c_char_p, c_size_t]),
     "EVP_MD_CTX_free": (None, [c_void_p]),
     "EVP_MD_CTX_new": (c_void_p, []),
+    "EVP_MD_fetch": (c_void_p, [c_void_p, c_char_p, c_char_p]),
+    "EVP_MD_free": (None, [c_void_p]),
+    "EVP_MD_get_size": (c_int, [c_void_p]),
     "EVP_PKEY_CTX_ctrl_str": (c_int, [c_void_p, c_char_p, c_char_p]),
     "EVP_PKEY_CTX_free": (None, [c_void_p]),
     "EVP_PKEY_CTX_new_from_pkey": (c_void_p, [c_void_p, c_void_p, c_char_p]),
     "EVP_PKEY_free": (None, [c_void_p]),
+    "EVP_PKEY_get_size": (c_int, [c_void_p]),
     "EVP_PKEY_sign": (c_int, [c_void_p, c_void_p, _OUT_SIZE, c_char_p, c_size_t]),
     "EVP_PKEY_sign_init": (c_int, [c_void_p]),
-    "EVP_Q_digest": (c_int, [c_void_p, c_char_p, c_char_p, c_char_p, c_size_t, c_void_p, _OUT_SIZE]),
     "OSSL_LIB_CTX_free": (None, [c_void_p]),
     "OSSL_LIB_CTX_load_config": (c_int, [c_void_p, c_char_p]),
     "OSSL_LIB_CTX_new": (c_void_p, []),
@@ -124,6 +135,12 @@ class Context:
         else:
             check(lib.OSSL_LIB_CTX_load_config(self.pointer, bytes(config)), f"loading {config}")
 
-    def __del__(self) -> None:
+    def __del__(self, free: Callable[[int], None] = lib.OSSL_LIB_CTX_free) -> None:  # at exit `lib` may be gone
         if pointer := getattr(self, "pointer", None):
-            lib.OSSL_LIB_CTX_free(pointer)
+            free(pointer)
+
+
+@lru_cache(maxsize=8)
+def shared_context(config: Path | None) -> Context:
+    """A context for what needs no key of one's own: hashing and verifying. Raises OpenSSLError."""
+    return Context(config)

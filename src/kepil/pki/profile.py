@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from kepil.errors import KepilError
 from kepil.pki.name import DistinguishedName, is_identification_number
@@ -32,7 +43,7 @@ KeyUsage = Literal[
     "keyCertSign",
     "cRLSign",
 ]
-ExtendedKeyUsage = Literal[
+Purpose = Literal[
     "id-kp-serverAuth",
     "id-kp-clientAuth",
     "id-kp-codeSigning",
@@ -40,6 +51,17 @@ ExtendedKeyUsage = Literal[
     "id-kp-timeStamping",
     "id-kp-OCSPSigning",
 ]
+ExtendedKeyUsage = Purpose | ObjectIdentifier
+"""A purpose by RFC 5280's name, or by number where only the state's register names it."""
+
+KeyType = Literal["rsa", "ec", "ed25519", "gost2012_256", "gost2012_512", "ml_dsa_44", "ml_dsa_65", "ml_dsa_87"]
+"""The types of key that are certified, by the names of `kepil.pki.algorithm`."""
+
+USUAL_KEY_TYPES: tuple[KeyType, ...] = ("rsa", "ec", "ed25519", "gost2012_256", "gost2012_512")
+"""Those of a profile that lists none; post-quantum keys are for hierarchies that an environment has switched on."""
+
+TLS_DAYS = 200
+"""The longest validity of a TLS server's certificate issued from 2026-03-15 on (BR 6.3.2)."""
 
 
 class ProfileError(KepilError):
@@ -59,27 +81,41 @@ class Data(BaseModel):
 
 
 class SubjectRules(Data):
-    """Which attributes a subscriber's name has, and how its `serial_number` identifies them (CP-3.2)."""
+    """Which attributes a subscriber's name has, and which of them are an IIN or a BIN (CP-3.2).
+
+    `country` KZ is a resident's, `foreign` anybody else's; None leaves it open.
+    """
 
     required: tuple[Attribute, ...]
     optional: tuple[Attribute, ...] = ()
-    serial_number: Literal["IIN", "BIN"] | None = None
+    numbers: dict[Attribute, Literal["IIN", "BIN"]] = {}
+    country: Literal["KZ", "foreign"] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if surplus := sorted(set(self.numbers) - set(self.required)):
+            raise ValueError(f"numbers: {', '.join(surplus)} must be among the required attributes")
+        if twice := sorted(set(self.required) & set(self.optional)):
+            raise ValueError(f"{', '.join(twice)} is both required and optional: keep one")
+        return self
 
     def check(self, subject: DistinguishedName) -> None:
         """Raise NameNotAllowedError, naming the attribute, where the subject breaks a rule."""
-        given = {kind for kind, value in subject.model_dump().items() if value is not None}
+        given = subject.attributes
         if missing := [kind for kind in self.required if kind not in given]:
             raise NameNotAllowedError(f"subject: {', '.join(missing)} is missing")
-        if surplus := sorted(given - set(self.required) - set(self.optional)):
+        if surplus := sorted(set(given) - set(self.required) - set(self.optional)):
             raise NameNotAllowedError(f"subject: {', '.join(surplus)} is not allowed by this profile")
-        if self.serial_number is not None:
-            number = subject.serial_number or ""
-            if not number.startswith(self.serial_number) or not is_identification_number(
-                number.removeprefix(self.serial_number)
-            ):
+        for attribute, kind in self.numbers.items():
+            number = given[attribute]
+            if not (number.startswith(kind) and is_identification_number(number.removeprefix(kind))):
                 raise NameNotAllowedError(
-                    f"subject: serial_number must be {self.serial_number} and twelve digits, the last the check digit"
+                    f"subject: {attribute} must be {kind} and twelve digits, the last the check digit"
                 )
+        if self.country and (given.get("country") == "KZ") != (self.country == "KZ"):
+            raise NameNotAllowedError(
+                f"subject: country must be {'KZ' if self.country == 'KZ' else 'another than KZ'} by this profile"
+            )
 
 
 class Profile(Data):
@@ -88,7 +124,8 @@ class Profile(Data):
     ca: bool
     subscriber: bool = False
     path_length: Annotated[int, Field(ge=0)] | None = None
-    key_usage: tuple[KeyUsage, ...]
+    key_types: tuple[KeyType, ...] = USUAL_KEY_TYPES
+    key_usage: Annotated[tuple[KeyUsage, ...], Field(min_length=1)]
     extended_key_usage: tuple[ExtendedKeyUsage, ...] = ()
     extended_key_usage_critical: bool = False
     policies: tuple[ObjectIdentifier, ...] = ()
@@ -97,6 +134,43 @@ class Profile(Data):
     days: PositiveInt
     subject: SubjectRules | None = None
     subject_alt_names: tuple[Literal["dns"], ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for wrong, remedy in self._contradictions():
+            if wrong:
+                raise ValueError(remedy)
+        return self
+
+    def _contradictions(self) -> tuple[tuple[bool, str], ...]:
+        """Each rule across keys: whether it is broken, and what to write instead."""
+        lists = (self.key_types, self.key_usage, self.extended_key_usage, self.policies, self.status_urls)
+        purposes, usages = self.extended_key_usage, set(self.key_usage)
+        stamps = "id-kp-timeStamping" in purposes
+        return (
+            (any(len(set(each)) < len(each) for each in lists), "a list names something twice: name it once"),
+            (self.ca != ("keyCertSign" in usages), "ca and keyCertSign go together (RFC 5280 section 4.2.1.9)"),
+            ("cRLSign" in usages and not self.ca, "cRLSign: only a ca signs CRLs here"),
+            (self.path_length is not None and not self.ca, "path_length is for a ca (RFC 5280 section 4.2.1.9)"),
+            (self.subscriber and self.ca, "subscriber: nobody but the state runs a ca (CP-1.3.1)"),
+            (self.subscriber and self.subject is None, "subscriber: give the rules of its subject (CP-3.2)"),
+            (
+                stamps and (len(purposes) > 1 or not self.extended_key_usage_critical),
+                "id-kp-timeStamping must be the only purpose, and critical (RFC 3161 section 2.3)",
+            ),
+            (
+                ("id-kp-OCSPSigning" in purposes) != self.ocsp_no_check,
+                "ocsp_no_check and id-kp-OCSPSigning go together (RFC 6960 section 4.2.2.2.1)",
+            ),
+            (
+                "delta_crl" in self.status_urls and "crl" not in self.status_urls,
+                "status_urls: a delta_crl needs its crl (RFC 5280 section 5.2.4)",
+            ),
+            (
+                "id-kp-serverAuth" in purposes and (self.days > TLS_DAYS or "dns" not in self.subject_alt_names),
+                f"id-kp-serverAuth needs subject_alt_names [dns] and days of at most {TLS_DAYS} (BR 6.3.2, 7.1.2.7)",
+            ),
+        )
 
 
 class Key(Data):
@@ -136,9 +210,19 @@ class Hierarchy(Data):
     tsp: Member
 
 
-def load_profiles(data: Any) -> dict[str, Profile]:
-    """Profiles by name. Raises ProfileError."""
-    return _validated(TypeAdapter(dict[str, Profile]), data, "pki_profiles")
+def load_profiles(data: Any, where: str = "pki_profiles") -> dict[str, Profile]:
+    """Profiles by name. Raises ProfileError; its message begins with `where`, the data's place."""
+    return _validated(TypeAdapter(dict[str, Profile]), data, where)
+
+
+def read_profiles(path: Path) -> dict[str, Profile]:
+    """Profiles by name from a file of JSON. Raises ProfileError, naming the file, the key and the remedy."""
+    try:
+        return load_profiles(json.loads(path.read_bytes()), f"{path}: pki_profiles")
+    except OSError as error:
+        raise ProfileError(f"{path}: {error.strerror}; name the file that holds pki_profiles as JSON") from error
+    except ValueError as error:
+        raise ProfileError(f"{path}: {error}; write pki_profiles as JSON, for example with to_json") from error
 
 
 def load_member(data: Any) -> Member:
@@ -160,4 +244,6 @@ def _validated(adapter: TypeAdapter[T], data: Any, what: str) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in (what, *first["loc"]))
-        raise ProfileError(f"{where}: {first['msg']} (holds {first['input']!r})") from error
+        remedy = first["msg"].removeprefix("Value error, ")
+        held = "" if isinstance(first["input"], dict) else f" (holds {first['input']!r})"
+        raise ProfileError(f"{where}: {remedy}{held}; correct it in the inventory") from error

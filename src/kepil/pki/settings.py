@@ -130,6 +130,9 @@ class CaSettings(Settings):
     crl: CrlSettings
     publish: PublishSettings
     officers: list[str] = Field(description="names in the TLS certificates of those who may issue and revoke")
+    known_keys: list[Path] = Field(
+        default=[], description="lists of keys that are refused, as openssl-blacklist has them"
+    )
 
 
 class ResponderSettings(KeySettings):

@@ -8,15 +8,17 @@ import random
 import re
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from ctypes import byref, c_char_p, c_size_t, c_void_p
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from kepil.errors import KepilError
 from kepil.pki import algorithm
+from kepil.pki.digest import Digest, DigestError
 from kepil.pki.openssl import (
-    LARGEST_DIGEST,
     STORE_INFO_PKEY,
     Context,
     OpenSSLError,
@@ -24,10 +26,12 @@ from kepil.pki.openssl import (
     check,
     freed,
     lib,
+    shared_context,
     take_errors,
 )
 
 _PAUSES_SECONDS: Final = (0.0, 0.2, 1.0)
+_MESSAGES_ONLY: Final = frozenset({"gost2012_256", "gost2012_512"})  # gostprov signs no hash that another made
 _REMEDY: Final = "check the URI, the activation file, and that the HSM partition is reachable"
 
 
@@ -41,8 +45,11 @@ class _Key:
     def __init__(self, uri: str, config: Path | None, activation: Path | None) -> None:
         self.context = Context(config)
         self.pointer: int = _load(self.context, uri, activation)
+        self._operations: list[int] = []  # prepared, and used by no thread now
 
     def __del__(self) -> None:
+        for operation in getattr(self, "_operations", ()):
+            lib.EVP_PKEY_CTX_free(operation)
         if pointer := getattr(self, "pointer", None):
             lib.EVP_PKEY_free(pointer)
 
@@ -52,28 +59,44 @@ class _Key:
         with freed(encoded.value or 0, lambda pointer: lib.CRYPTO_free(pointer, b"", 0)):
             return ctypes.string_at(encoded.value or 0, length)
 
-    def sign(self, message: bytes, how: algorithm.SignatureAlgorithm) -> bytes:
-        # Hashing here, not in the token, saves two round trips a signature and shipping the whole message there.
-        return self._sign_digest(message, how) if how.digest else self._sign_message(message)
-
-    def _sign_digest(self, message: bytes, how: algorithm.SignatureAlgorithm) -> bytes:
-        name = how.openssl_digest.encode()
-        digest, size = ctypes.create_string_buffer(LARGEST_DIGEST), c_size_t()
-        hashed = lib.EVP_Q_digest(self.context.pointer, name, None, message, len(message), digest, byref(size))
-        check(hashed, f"hashing with {how.openssl_digest}")
-        new = check(lib.EVP_PKEY_CTX_new_from_pkey(self.context.pointer, self.pointer, None), "preparing to sign")
-        with freed(new, lib.EVP_PKEY_CTX_free) as operation:
-            check(lib.EVP_PKEY_sign_init(operation), "preparing to sign")
-            if how.key == "rsa":
-                check(lib.EVP_PKEY_CTX_ctrl_str(operation, b"rsa_padding_mode", b"pkcs1"), "choosing PKCS #1 v1.5")
-            check(lib.EVP_PKEY_CTX_ctrl_str(operation, b"digest", name), f"choosing {how.openssl_digest}")
-            hashed_bytes = digest.raw[: size.value]
-            check(lib.EVP_PKEY_sign(operation, None, byref(size), hashed_bytes, len(hashed_bytes)), "signing")
+    def sign_digest(self, value: bytes, how: algorithm.SignatureAlgorithm) -> bytes:
+        try:
+            operation = self._operations.pop()
+        except IndexError:  # the first, or more threads at once than ever before
+            operation = self._prepare(how)
+        try:
+            size = c_size_t(lib.EVP_PKEY_get_size(self.pointer))
             signature = ctypes.create_string_buffer(size.value)
-            check(lib.EVP_PKEY_sign(operation, signature, byref(size), hashed_bytes, len(hashed_bytes)), "signing")
+            check(lib.EVP_PKEY_sign(operation, signature, byref(size), value, len(value)), "signing")
+        except OpenSSLError:
+            lib.EVP_PKEY_CTX_free(operation)
+            raise
+        self._operations.append(operation)
         return signature.raw[: size.value]
 
-    def _sign_message(self, message: bytes) -> bytes:
+    def _prepare(self, how: algorithm.SignatureAlgorithm) -> int:
+        new: int = check(lib.EVP_PKEY_CTX_new_from_pkey(self.context.pointer, self.pointer, None), "preparing to sign")
+        try:
+            check(lib.EVP_PKEY_sign_init(new), "preparing to sign")
+            _choose(new, how)
+        except OpenSSLError:
+            lib.EVP_PKEY_CTX_free(new)
+            raise
+        return new
+
+    def sign_parts(self, parts: Iterable[bytes], how: algorithm.SignatureAlgorithm) -> bytes:
+        with freed(check(lib.EVP_MD_CTX_new(), "preparing to sign"), lib.EVP_MD_CTX_free) as operation:
+            name, context = how.openssl_digest.encode(), self.context.pointer
+            started = lib.EVP_DigestSignInit_ex(operation, None, name, context, None, self.pointer, None)
+            check(started, "preparing to sign")
+            for part in parts:
+                check(lib.EVP_DigestSignUpdate(operation, part, len(part)), "signing")
+            size = c_size_t(lib.EVP_PKEY_get_size(self.pointer))
+            signature = ctypes.create_string_buffer(size.value)
+            check(lib.EVP_DigestSignFinal(operation, signature, byref(size)), "signing")
+        return signature.raw[: size.value]
+
+    def sign_message(self, message: bytes) -> bytes:
         with freed(check(lib.EVP_MD_CTX_new(), "preparing to sign"), lib.EVP_MD_CTX_free) as operation:
             started = lib.EVP_DigestSignInit_ex(operation, None, None, self.context.pointer, None, self.pointer, None)
             check(started, "preparing to sign")
@@ -82,6 +105,14 @@ class _Key:
             signature = ctypes.create_string_buffer(size.value)
             check(lib.EVP_DigestSign(operation, signature, byref(size), message, len(message)), "signing")
         return signature.raw[: size.value]
+
+
+def _choose(operation: int, how: algorithm.SignatureAlgorithm) -> None:
+    """Tell an EVP_PKEY_CTX how the hash that it signs or verifies was made, and how it is padded."""
+    if how.key == "rsa":
+        check(lib.EVP_PKEY_CTX_ctrl_str(operation, b"rsa_padding_mode", b"pkcs1"), "choosing PKCS #1 v1.5")
+    name = how.openssl_digest
+    check(lib.EVP_PKEY_CTX_ctrl_str(operation, b"digest", name.encode()), f"choosing {name}")
 
 
 def _load(context: Context, uri: str, activation: Path | None) -> int:
@@ -124,8 +155,13 @@ class Signer:
             self._key = self._open_key()
             self.public_key_info: bytes = self._key.public_key_info()
             self._how = algorithm.by_key(algorithm.key_type(self.public_key_info), digest)
-        except (OpenSSLError, OSError, algorithm.UnknownAlgorithmError) as error:
+            self._signs_digests = self._how.key not in _MESSAGES_ONLY
+            self.hash = Digest(self._how.digest, config) if self._how.digest else None
+        except (OpenSSLError, OSError, algorithm.UnknownAlgorithmError, DigestError) as error:
             raise SignerError(f"key {self.uri}: {error}; {_REMEDY}") from error
+        self.openssl_config = config
+        self.in_process = not uri.startswith("pkcs11:")
+        """Whether a signature is a matter of this processor only, and neither of a wire nor of another machine."""
         self.digest: str = self._how.digest
         self.signature_algorithm: bytes = self._how.identifier
 
@@ -148,13 +184,43 @@ class Signer:
 
         Raises SignerError when the key stays unusable after re-opening it.
         """
+        if self.hash is None:
+            return self._try(lambda key: key.sign_message(message))
+        if not self._signs_digests:
+            return self._try(lambda key: key.sign_parts([message], self._how))
+        # Hashing here, not in the token, saves two round trips a signature and shipping the whole message there.
+        return self.sign_digest(self.hash(message))
+
+    def sign_parts(self, parts: Callable[[], Iterable[bytes]]) -> bytes:
+        """Return the signature of a message that comes in parts, in constant memory; `parts` gives them from the first.
+
+        Algorithms that hash by themselves (Ed25519, ML-DSA) take the whole message into memory. Raises SignerError, as
+        `sign` does, and whatever `parts` raises.
+        """
+        if self.hash is None:
+            return self.sign(b"".join(parts()))
+        if not self._signs_digests:
+            return self._try(lambda key: key.sign_parts(parts(), self._how))
+        hashing = self.hash.start()
+        for part in parts():
+            hashing.update(part)
+        return self.sign_digest(hashing.finish())
+
+    def sign_digest(self, value: bytes) -> bytes:
+        """Return the signature of the message whose hash by `hash` is `value`. Not every key signs a hash: see `sign`.
+
+        Raises SignerError, as `sign` does.
+        """
+        return self._try(lambda key: key.sign_digest(value, self._how))
+
+    def _try(self, sign: Callable[[_Key], bytes]) -> bytes:
         key = self._key
         failure: Exception | None = None
         for pause in (None, *_PAUSES_SECONDS):
             try:
                 if pause is not None:
                     key = self._replace(key, pause)
-                return key.sign(message, self._how)
+                return sign(key)
             except (OpenSSLError, OSError) as error:
                 failure = error
         raise SignerError(f"key {self.uri} does not sign: {failure}; {_REMEDY}") from failure
@@ -168,9 +234,21 @@ class Signer:
             return self._key
 
 
-@lru_cache(maxsize=8)
-def _verifier(config: Path | None) -> Context:
-    return Context(config)
+@contextmanager
+def _public_key(public_key_info: bytes, config: Path | None) -> Iterator[tuple[int, int]]:
+    """Lend an OpenSSL context and a public key in it, 0 if OpenSSL cannot read it. Raises SignerError."""
+    try:
+        context = shared_context(config)
+    except OpenSSLError as error:
+        raise SignerError(f"cannot verify: {error}") from error
+    lib.ERR_clear_error()
+    encoded = byref(c_char_p(public_key_info))
+    key = lib.d2i_PUBKEY_ex(None, encoded, len(public_key_info), context.pointer, None)
+    try:
+        yield context.pointer, key
+    finally:
+        lib.EVP_PKEY_free(key)
+        lib.ERR_clear_error()
 
 
 def verify(public_key_info: bytes, message: bytes, signature: bytes, digest: str, config: Path | None = None) -> bool:
@@ -183,24 +261,34 @@ def verify(public_key_info: bytes, message: bytes, signature: bytes, digest: str
     `digest`, ValueError when `public_key_info` is no SubjectPublicKeyInfo.
     """
     how = algorithm.by_key(algorithm.key_type(public_key_info), digest)
-    try:
-        context = _verifier(config)
-    except OpenSSLError as error:
-        raise SignerError(f"cannot verify: {error}") from error
     name = how.openssl_digest.encode() or None
-    lib.ERR_clear_error()
-    try:
-        encoded = byref(c_char_p(public_key_info))
-        key = lib.d2i_PUBKEY_ex(None, encoded, len(public_key_info), context.pointer, None)
+    with _public_key(public_key_info, config) as (context, key):
         if not key:
             return False
-        with (
-            freed(key, lib.EVP_PKEY_free),
-            freed(check(lib.EVP_MD_CTX_new(), "preparing to verify"), lib.EVP_MD_CTX_free) as operation,
-        ):
-            started = lib.EVP_DigestVerifyInit_ex(operation, None, name, context.pointer, None, key, None)
+        with freed(check(lib.EVP_MD_CTX_new(), "preparing to verify"), lib.EVP_MD_CTX_free) as operation:
+            started = lib.EVP_DigestVerifyInit_ex(operation, None, name, context, None, key, None)
             if started != 1:
                 return False
             return bool(lib.EVP_DigestVerify(operation, signature, len(signature), message, len(message)) == 1)
-    finally:
-        lib.ERR_clear_error()
+
+
+def verify_parts(
+    public_key_info: bytes, parts: Iterable[bytes], signature: bytes, digest: str, config: Path | None = None
+) -> bool:
+    """Tell the same of a message that comes in parts, in constant memory. Raises what `verify` raises.
+
+    For algorithms that hash by themselves the whole message is taken into memory.
+    """
+    how = algorithm.by_key(algorithm.key_type(public_key_info), digest)
+    if not how.digest:
+        return verify(public_key_info, b"".join(parts), signature, digest, config)
+    with _public_key(public_key_info, config) as (context, key):
+        if not key:
+            return False
+        name = how.openssl_digest.encode()
+        with freed(check(lib.EVP_MD_CTX_new(), "preparing to verify"), lib.EVP_MD_CTX_free) as operation:
+            if lib.EVP_DigestVerifyInit_ex(operation, None, name, context, None, key, None) != 1:
+                return False
+            for part in parts:
+                check(lib.EVP_DigestVerifyUpdate(operation, part, len(part)), "verifying")
+            return bool(lib.EVP_DigestVerifyFinal(operation, signature, len(signature)) == 1)

@@ -1,5 +1,6 @@
 """Certificate status, read from the node's own replica of the status table."""
 
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,11 +36,47 @@ class StatusLookup(Protocol):
     """Where statuses come from."""
 
     async def __call__(self, authority: str, serials: Collection[int]) -> Mapping[int, CertificateStatus]:
-        """Return the status of each serial that `authority` has issued; the others are absent.
+        """Return the status of each serial that `authority` has issued; the others are absent. More may be there.
 
         Raises StatusUnavailableError.
         """
         ...
+
+
+class GatheredLookups:
+    """Requests that come while a lookup is under way share the next one.
+
+    So the cost of a round trip to the database falls as load rises, and every answer still rests on a status read after
+    its request came.
+    """
+
+    def __init__(self, look_up: StatusLookup) -> None:
+        self._look_up = look_up
+        self._waiting: dict[str, _Waiting] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def __call__(self, authority: str, serials: Collection[int]) -> Mapping[int, CertificateStatus]:
+        """Look the serials up (see StatusLookup)."""
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting.setdefault(authority, _Waiting(set(), loop.create_future()))
+        waiting.serials.update(serials)
+        if authority not in self._tasks:
+            self._tasks[authority] = loop.create_task(self._work_off(authority))
+        return await asyncio.shield(waiting.found)  # one that gives up does not take the others along
+
+    async def _work_off(self, authority: str) -> None:
+        while waiting := self._waiting.pop(authority, None):
+            try:
+                waiting.found.set_result(await self._look_up(authority, waiting.serials))
+            except Exception as error:  # whatever it is, it is theirs who wait
+                waiting.found.set_exception(error)
+        del self._tasks[authority]
+
+
+@dataclass
+class _Waiting:
+    serials: set[int]
+    found: asyncio.Future[Mapping[int, CertificateStatus]]
 
 
 class StatusReplica:

@@ -4,7 +4,6 @@ A `Store` works on one connection inside the caller's transaction; nothing here 
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -65,6 +64,12 @@ class Status:
 _CERTIFICATE = ", ".join(field.name for field in fields(IssuedCertificate))
 _CRL = ", ".join(field.name for field in fields(IssuedCrl))
 _STATUS = ", ".join(field.name for field in fields(Status))
+_INSERT_CERTIFICATE = f"""
+    with status as (insert into status (issuer, serial, not_after) values (%(issuer)s, %(serial)s, %(not_after)s)),
+    certificate as (insert into certificate ({_CERTIFICATE})
+        values ({", ".join(f"%({field.name})s" for field in fields(IssuedCertificate))}))
+    insert into journal (actor, act, object) values (%(requested_by)s, 'certificate.issue', %(object)s)
+"""  # noqa: S608 -- own names
 
 
 class Store:
@@ -75,29 +80,36 @@ class Store:
 
     # Certificates
 
-    def lock_key(self, spki_sha256: bytes) -> None:
-        """Let nobody else issue for this key until the transaction ends, so that at most one certificate is signed."""
-        self._lock("key", spki_sha256, shared=False)
-
     def certificate_by_serial(self, serial: int) -> IssuedCertificate | None:
         """The certificate with this serial number, whatever authority issued it."""
         return self._certificate("serial", encode_serial(serial))
 
-    def certificate_by_key(self, spki_sha256: bytes) -> IssuedCertificate | None:
-        """The certificate issued for this key; there is at most one (CP-3.3)."""
-        return self._certificate("spki_sha256", spki_sha256)
+    def earlier_certificates(self, spki_sha256: bytes, idempotency_sha256: bytes | None) -> list[IssuedCertificate]:
+        """The certificates issued for this key (CP-3.3) or to this idempotency key: one, or two, or none.
 
-    def certificate_by_idempotency(self, idempotency_sha256: bytes) -> IssuedCertificate | None:
-        """The certificate that an earlier request with this idempotency key got."""
-        return self._certificate("idempotency_sha256", idempotency_sha256)
+        Nobody else gets an answer for either until the transaction ends, so that at most one certificate is signed.
+        """
+        locks = [_lock_number("key", spki_sha256)]
+        if idempotency_sha256:
+            locks.append(_lock_number("idempotency", idempotency_sha256))
+        with self._connection.cursor(row_factory=class_row(IssuedCertificate)) as cursor:
+            cursor.execute(
+                f"select {_CERTIFICATE} from earlier_certificates(%s, %s, %s)",  # noqa: S608 -- own names
+                [sorted(locks), spki_sha256, idempotency_sha256],
+            )
+            return cursor.fetchall()
 
     def insert_certificate(self, certificate: IssuedCertificate) -> None:
-        """Record a certificate as issued and not revoked. Raises psycopg.errors.UniqueViolation for a known key."""
-        self._connection.execute(
-            "insert into status (issuer, serial, not_after) values (%s, %s, %s)",
-            [certificate.issuer, certificate.serial, certificate.not_after],
-        )
-        self._insert("certificate", certificate)
+        """Record a certificate as issued and not revoked, and in the journal who had it issued, in one statement.
+
+        Raises psycopg.errors.UniqueViolation for a known key.
+        """
+        thing = {
+            "authority": certificate.issuer,
+            "serial": certificate.serial.hex(),
+            "profile": certificate.profile,
+        }
+        self._connection.execute(_INSERT_CERTIFICATE, {**vars(certificate), "object": Jsonb(thing)})
 
     # Status
 
@@ -154,24 +166,6 @@ class Store:
             )
             return cursor.fetchone()
 
-    def revoked(self, issuer: str, since: datetime | None, before: datetime) -> Iterator[tuple[int, datetime, int]]:
-        """What a complete CRL lists: (serial number, instant, reason), streamed in order of revocation.
-
-        `since` is the last complete CRL's instant. A certificate is listed until it has been in one complete CRL made
-        after it expired (RFC 5280 section 3.3).
-        """
-        return self._entries(
-            "and (%(since)s::timestamptz is null or greatest(not_after, revoked_at) >= %(since)s)",
-            {"issuer": issuer, "since": since, "before": before},
-        )
-
-    def revoked_since(self, issuer: str, since: datetime, before: datetime) -> Iterator[tuple[int, datetime, int]]:
-        """What a delta CRL lists: revocations that the complete CRL of instant `since` does not have."""
-        return self._entries(
-            "and revoked_at >= %(since)s",
-            {"issuer": issuer, "since": since, "before": before},
-        )
-
     def insert_crl(self, crl: IssuedCrl) -> None:
         """Record a CRL as issued."""
         self._insert("crl", crl)
@@ -199,19 +193,6 @@ class Store:
             f"insert into {table} ({', '.join(names)}) values ({', '.join(['%s'] * len(names))})",  # noqa: S608
             [getattr(row, name) for name in names],
         )
-
-    def _entries(self, condition: str, values: dict[str, Any]) -> Iterator[tuple[int, datetime, int]]:
-        # A named cursor stays on the server: a CRL of a million entries takes constant memory here.
-        with self._connection.cursor("revoked") as cursor:
-            cursor.itersize = 10_000
-            cursor.execute(
-                "select serial, revoked_at, reason from status "  # noqa: S608 -- own conditions
-                "where issuer = %(issuer)s and revoked_at < %(before)s "
-                f"{condition} order by revoked_at, serial",
-                values,
-            )
-            for serial, revoked_at, reason in cursor:
-                yield int.from_bytes(serial, "big"), revoked_at, reason
 
     def _lock(self, purpose: str, name: bytes, *, shared: bool) -> None:
         """Take a lock that ends with the transaction. A chance collision of two names costs a wait, nothing else."""

@@ -1,17 +1,17 @@
 """Time stamps: requests read strictly, tokens built and signed (RFC 3161, RFC 5816, ETSI EN 319 422; CP-2.2)."""
 
-import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
 
 from asn1crypto import algos, cms, core, tsp, x509
 
+from kepil.pki import der
 from kepil.pki.clock import Clock, ClockError
-from kepil.pki.credential import Credential, CredentialError
-from kepil.pki.digest import DigestIdentifier
+from kepil.pki.credential import Credential
+from kepil.pki.der import Reader, Template
+from kepil.pki.digest import Digest, read_identifier
 
 IMPRINT_LENGTHS = {
     "2.16.840.1.101.3.4.2.1": 32,  # SHA-256
@@ -25,6 +25,7 @@ IMPRINT_LENGTHS = {
 }
 """Accepted hash algorithms and the octets of their values. SHA-1 and MD5 have collisions and are refused."""
 
+_LENGTHS: Final = {core.ObjectIdentifier(dotted).contents: length for dotted, length in IMPRINT_LENGTHS.items()}
 _DIGEST_WITH_PURE_SIGNATURES = "sha512"  # RFC 8419 section 3.1 (Ed25519), RFC 9882 section 3.3 (ML-DSA)
 
 
@@ -70,44 +71,50 @@ class UnacceptedExtensionError(RejectionError):
     failure = "unaccepted_extensions"
 
 
-@dataclass(frozen=True)
-class StampRequest:
+class StampRequest(NamedTuple):
     """What a requester wants stamped, and how."""
 
-    digest: DigestIdentifier
     imprint: bytes
-    policy: str | None
-    nonce: int | None
+    """The MessageImprint, encoded: the token repeats it to the octet, since simple clients compare so."""
+    policy: bytes | None
+    """The contents of the OID."""
+    nonce: bytes
+    """The INTEGER, encoded; empty when there is none."""
     certificates: bool
 
 
 def read_request(encoded: bytes) -> StampRequest:
     """Decode and check a TimeStampReq (RFC 3161 section 2.4.1). Raises RejectionError."""
     try:
-        request = tsp.TimeStampReq.load(encoded, strict=True)
-        request.native  # noqa: B018 - asn1crypto decodes lazily: what is broken anywhere shall be found here
-    except Exception as error:  # asn1crypto raises many types on hostile bytes; they all mean the same
+        reader = Reader(encoded)
+        request = reader.enter(der.SEQUENCE)
+        reader.finish()
+        if request.integer() != 1:
+            raise BadRequestError("only version 1 exists")
+        imprint = request.whole(der.SEQUENCE)
+        _check_imprint(Reader(imprint).enter(der.SEQUENCE))
+        policy = request.object_identifier() if request.is_next(der.OBJECT_IDENTIFIER) else None
+        nonce = der.integer(request.integer()) if request.is_next(der.INTEGER) else b""
+        certificates = request.is_next(der.BOOLEAN) and request.boolean()
+        if request.is_next(der.EXPLICIT) and request.contents(der.EXPLICIT):
+            raise UnacceptedExtensionError("no extension is recognised here")
+        request.finish()
+    except der.DerError as error:
         raise BadDataFormatError("this is not a TimeStampReq") from error
-    if request["version"].native != "v1":
-        raise BadRequestError("only version 1 exists")
-    imprint = request["message_imprint"]
+    return StampRequest(imprint, policy, nonce, certificates)
+
+
+def _check_imprint(imprint: Reader) -> None:
+    identifier = imprint.enter(der.SEQUENCE)
+    hashed = imprint.contents(der.OCTET_STRING)
+    imprint.finish()
     try:
-        digest = DigestIdentifier.read(imprint["hash_algorithm"])
-        length = IMPRINT_LENGTHS[digest.oid]
-    except (ValueError, KeyError) as error:
+        length = _LENGTHS[read_identifier(identifier)]
+    except (der.DerError, KeyError) as error:
         reason = "hash algorithm not accepted; use SHA-2, SHA-3 or Streebog of 256 bits or more"
         raise BadAlgorithmError(reason) from error
-    if len(imprint["hashed_message"].native) != length:
+    if len(hashed) != length:
         raise BadDataFormatError(f"the imprint must have {length} octets under its algorithm")
-    if len(request["extensions"]):
-        raise UnacceptedExtensionError("no extension is recognised here")
-    return StampRequest(
-        digest,
-        imprint["hashed_message"].native,
-        request["req_policy"].dotted if request["req_policy"].native else None,
-        request["nonce"].native,
-        bool(request["cert_req"].native),
-    )
 
 
 class Response(core.Sequence):  # type: ignore[misc]
@@ -145,17 +152,17 @@ class StampingUnit:
         milliseconds: bool = True,
     ) -> None:
         self.policy = policy
+        self.policy_oid: bytes = core.ObjectIdentifier(policy).contents
         self.certificate = credential.certificate
         self._signer = credential.signer
-        self._certificates = [self.certificate, *chain]
+        self.in_process = credential.signer.in_process
         self._clock = clock
         self._accuracy = accuracy
         self._resolution = timedelta(milliseconds=1) if milliseconds else timedelta(seconds=1)
-        self._algorithm = algos.SignedDigestAlgorithm.load(self._signer.signature_algorithm)
-        self._digest = self._signer.digest or _DIGEST_WITH_PURE_SIGNATURES
-        if self._digest not in hashlib.algorithms_available:
-            raise CredentialError(f"digest {self._digest} of policy {policy} is not available; choose another digest")
-        self._signing_certificate = _signing_certificate(self.certificate)
+        self._digest = self._signer.hash or Digest(_DIGEST_WITH_PURE_SIGNATURES)
+        self._statement = _statement_template(policy, accuracy)
+        self._attributes = _attributes_template(self.certificate, self._digest)
+        self._response, self._certificates = _response_template(credential, self._digest, chain)
 
     def time(self) -> datetime:
         """The time to stamp, cut to the stated resolution. Raises TimeNotAvailableError (EN 319 421 section 7.7.2)."""
@@ -170,67 +177,93 @@ class StampingUnit:
 
     def stamp(self, request: StampRequest) -> bytes:
         """The TimeStampResp with a token. Raises TimeNotAvailableError, SignerError."""
-        token = self._sign(self._statement(request, self.time()), certificates=request.certificates)
-        return bytes(Response({"status": {"status": "granted"}, "time_stamp_token": token}).dump())
+        at = self.time()
+        serial, time = der.integer(new_serial(at)), der.generalized_time(at)
+        statement = self._statement.fill(request.imprint, serial, time, request.nonce)
+        attributes = self._attributes.fill(der.wrap(der.OCTET_STRING, self._digest(statement)))
+        # RFC 5652 section 5.4: signed as the SET OF that they are, not under the tag they travel with
+        signature = der.wrap(der.OCTET_STRING, self._signer.sign(attributes))
+        certificates = self._certificates if request.certificates else b""
+        return self._response.fill(statement, certificates, _travelling(attributes), signature)
 
-    def _statement(self, request: StampRequest, at: datetime) -> bytes:
-        statement: dict[str, Any] = {
+
+_EXAMPLE: Final = b"an example of an octet string"
+
+
+def _statement_template(policy: str, accuracy: timedelta) -> Template:
+    """A TSTInfo with holes for messageImprint, serialNumber, genTime and nonce."""
+    moment, serial, nonce = datetime(2000, 1, 1, tzinfo=UTC), 2**120 + 1, 2**120 + 2
+    example = tsp.TSTInfo(
+        {
             "version": "v1",
-            "policy": self.policy,
-            "message_imprint": {"hash_algorithm": request.digest.encode(), "hashed_message": request.imprint},
-            "serial_number": new_serial(at),
-            "gen_time": at,
-            "accuracy": _encode_accuracy(self._accuracy),
+            "policy": policy,
+            "message_imprint": {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": _EXAMPLE},
+            "serial_number": serial,
+            "gen_time": moment,
+            "accuracy": _encode_accuracy(accuracy),
+            "nonce": nonce,
         }
-        if request.nonce is not None:
-            statement["nonce"] = request.nonce
-        return bytes(tsp.TSTInfo(statement).dump())
-
-    def _sign(self, statement: bytes, *, certificates: bool) -> cms.ContentInfo:
-        digest_algorithm = {"algorithm": self._digest}
-        attributes = cms.CMSAttributes(
-            [
-                {"type": "content_type", "values": ["tst_info"]},
-                {"type": "message_digest", "values": [hashlib.new(self._digest, statement).digest()]},
-                {"type": "signing_certificate_v2", "values": [self._signing_certificate]},
-            ]
-        )
-        signed = cms.SignedData(
-            {
-                "version": "v3",
-                "digest_algorithms": [digest_algorithm],
-                "encap_content_info": {
-                    "content_type": "tst_info",
-                    "content": core.ParsableOctetString(statement),
-                },
-                "signer_infos": [
-                    {
-                        "version": "v1",
-                        "sid": cms.SignerIdentifier(
-                            name="issuer_and_serial_number",
-                            value={
-                                "issuer": self.certificate.issuer,
-                                "serial_number": self.certificate.serial_number,
-                            },
-                        ),
-                        "digest_algorithm": digest_algorithm,
-                        "signed_attrs": attributes,
-                        "signature_algorithm": self._algorithm,
-                        # RFC 5652 section 5.4: signed as the SET OF that they are, not under the tag they travel with
-                        "signature": self._signer.sign(attributes.dump()),
-                    }
-                ],
-            }
-        )
-        if certificates:
-            signed["certificates"] = self._certificates
-        return cms.ContentInfo({"content_type": "signed_data", "content": signed})
+    )
+    holes = der.integer(serial), der.generalized_time(moment), der.integer(nonce)
+    return Template(example.dump(), example["message_imprint"].dump(), *holes)
 
 
-def choose_unit(units: Sequence[StampingUnit], policy: str | None) -> StampingUnit:
-    """The unit of the policy, or the first when the requester names none. Raises UnacceptedPolicyError."""
+def _attributes_template(certificate: x509.Certificate, digest: Digest) -> Template:
+    """The signed attributes, a SET OF in DER's order, with a hole for the message digest."""
+    hashed = _EXAMPLE.ljust(digest.size)[: digest.size]
+    example = cms.CMSAttributes(
+        [
+            {"type": "content_type", "values": ["tst_info"]},
+            {"type": "message_digest", "values": [hashed]},
+            {"type": "signing_certificate_v2", "values": [_signing_certificate(certificate)]},
+        ]
+    )
+    return Template(example.dump(), der.wrap(der.OCTET_STRING, hashed))
+
+
+def _response_template(
+    credential: Credential, digest: Digest, chain: Sequence[x509.Certificate]
+) -> tuple[Template, bytes]:
+    """A TimeStampResp with holes for TSTInfo, certificates, signed attributes and signature; and the certificates."""
+    certificate = credential.certificate
+    attributes = cms.CMSAttributes([{"type": "message_digest", "values": [_EXAMPLE + b"'s hash"]}])
+    statement = der.wrap(der.SEQUENCE, der.wrap(der.OCTET_STRING, _EXAMPLE))
+    issuer_and_serial = {"issuer": certificate.issuer, "serial_number": certificate.serial_number}
+    signed = cms.SignedData(
+        {
+            "version": "v3",
+            "digest_algorithms": [{"algorithm": digest.name}],
+            "encap_content_info": {"content_type": "tst_info", "content": core.ParsableOctetString(statement)},
+            "certificates": [certificate, *chain],
+            "signer_infos": [
+                {
+                    "version": "v1",
+                    "sid": cms.SignerIdentifier(name="issuer_and_serial_number", value=issuer_and_serial),
+                    "digest_algorithm": {"algorithm": digest.name},
+                    "signed_attrs": attributes,
+                    "signature_algorithm": algos.SignedDigestAlgorithm.load(credential.signer.signature_algorithm),
+                    "signature": _EXAMPLE + b"'s signature",
+                }
+            ],
+        }
+    )
+    token = cms.ContentInfo({"content_type": "signed_data", "content": signed})
+    example = Response({"status": {"status": "granted"}, "time_stamp_token": token})
+    certificates = bytes(signed["certificates"].dump())
+    signature = der.wrap(der.OCTET_STRING, _EXAMPLE + b"'s signature")
+    holes = statement, certificates, _travelling(attributes.dump()), signature
+    return Template(example.dump(), *holes), certificates
+
+
+def _travelling(attributes: bytes) -> bytes:
+    """Signed attributes under the tag [0] with which a SignerInfo carries them."""
+    return bytes((der.EXPLICIT,)) + attributes[1:]
+
+
+def choose_unit(units: Sequence[StampingUnit], policy: bytes | None) -> StampingUnit:
+    """The unit of the policy (an OID's contents), or the first when none is asked for. Raises UnacceptedPolicyError."""
     for unit in units:
-        if policy in (None, unit.policy):
+        if policy in (None, unit.policy_oid):
             return unit
     raise UnacceptedPolicyError(f"policies here: {', '.join(unit.policy for unit in units)}")
 
@@ -248,7 +281,7 @@ def _signing_certificate(certificate: x509.Certificate) -> tsp.SigningCertificat
         {
             "certs": [
                 {
-                    "cert_hash": hashlib.sha256(certificate.dump()).digest(),
+                    "cert_hash": Digest("sha256")(certificate.dump()),
                     "issuer_serial": {"issuer": [issuer], "serial_number": certificate.serial_number},
                 }
             ]

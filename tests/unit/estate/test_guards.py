@@ -58,6 +58,11 @@ def test_every_problem_is_named_at_once(production: Environment) -> None:
     [
         ("ca01", {"hsm_kind": "software"}, "software_hsm: ca01: hsm_kind is 'software'"),
         ("ca01", {"hsm_client_module": "/usr/lib/p11-kit-client.so"}, "software_hsm: ca01: hsm_client_module"),
+        (
+            "ca01",
+            {"hsm_file_key_types": ["gost2012_512"]},
+            "software_hsm: ca01: hsm_file_key_types is",
+        ),
         ("ca01", {"tsp_key": "file:/etc/kepil/tsp.key"}, "file_keys: ca01: tsp_key is file:"),
         (
             "ca01",

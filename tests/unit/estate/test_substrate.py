@@ -28,6 +28,9 @@ def project(tmp_path: Path) -> Path:
     recipe.mkdir()
     for name in ("images.yml", "bake.sh"):
         (recipe / name).write_text(f"# {name}\n")
+    suite = tmp_path / "roles" / "gost" / "files" / "suite.sh"
+    suite.parent.mkdir(parents=True)
+    suite.write_text("# suite.sh\n")
     return tmp_path
 
 
@@ -68,9 +71,26 @@ def test_a_tag_changes_with_its_packages_and_with_nothing_else(project: Path) ->
     assert images(project, GROUPS, MIRROR) == after
 
 
-def test_a_tag_changes_with_how_images_are_made(project: Path) -> None:
+def test_packages_of_another_suite_say_so(project: Path) -> None:
+    (project / "roles" / "signer" / "vars" / "main.yml").write_text(
+        "__signer_packages: [libnew, libnewer]\n__signer_suite: forky\n"
+    )
+    assert images(project, GROUPS, MIRROR)["layers"][0]["packages"] == ["libnew/forky", "libnewer/forky"]
+
+
+def test_the_base_is_of_one_suite(project: Path) -> None:
+    """What every host takes from another suite is in every layer."""
+    (project / "roles" / "base" / "vars" / "main.yml").write_text("__base_packages: [libnew]\n__base_suite: forky\n")
+    built = images(project, GROUPS, MIRROR)
+    assert "libnew/forky" not in built["base"]["packages"]
+    assert all("libnew/forky" in layer["packages"] for layer in built["layers"])
+    assert built["base"]["tag"] not in built["of_host"].values()
+
+
+@pytest.mark.parametrize("file", ["playbooks/substrate/bake.sh", "roles/gost/files/suite.sh"])
+def test_a_tag_changes_with_how_images_are_made(project: Path, file: str) -> None:
     before = images(project, GROUPS, MIRROR)
-    (project / "playbooks" / "substrate" / "bake.sh").write_text("# another way\n")
+    (project / file).write_text("# another way\n")
     after = images(project, GROUPS, MIRROR)
     assert after["base"] == before["base"]
     assert after["of_host"]["ca01"] != before["of_host"]["ca01"]

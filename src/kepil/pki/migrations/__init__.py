@@ -1,23 +1,26 @@
 """The database's schema as numbered SQL files, each applied once and remembered with its checksum.
 
-Two sets: an OCSP node's *replica* holds the status table only; the *authority* has what a replica has and more, so the
-status table is defined once.
+Three sets: an OCSP node's *replica* holds the status table only; the *authority* has what a replica has and more, so
+that the status table is defined once; *registration* is a database of its own.
 """
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import groupby
 from typing import Any
 
 import psycopg
 
 from kepil.errors import KepilError
 
-SETS = {"replica": ("replica",), "authority": ("replica", "authority")}
+SETS = {"replica": ("replica",), "authority": ("replica", "authority"), "registration": ("registration",)}
 
 _LOCK = 0x6B6570696C  # "kepil": two migrations of one database wait for each other
+_LOCK_PATIENCE_SECONDS = 3
+_TURN_SECONDS = 0.2
 
 
 class MigrationError(KepilError):
@@ -37,6 +40,19 @@ class Migration:
         """SHA-256 of the file's text, hexadecimal."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
+    @property
+    def concurrently(self) -> bool:
+        """Whether it says that no transaction may be around it; it must then bear to be begun a second time."""
+        return self.sql.startswith("-- Outside a transaction")
+
+    @property
+    def statements(self) -> list[str]:
+        """What is sent at once: all of it, or one by one, since what is sent together is a transaction."""
+        if not self.concurrently:
+            return [self.sql]
+        lines = [line for line in self.sql.splitlines() if not line.startswith("--")]
+        return [statement for statement in "\n".join(lines).split(";") if statement.strip()]
+
 
 def shipped(which: str) -> list[Migration]:
     """The migrations of a set, in order."""
@@ -54,41 +70,58 @@ def pending(conninfo: str, migrations: list[Migration]) -> list[Migration]:
 
     Raises MigrationError as `migrate` does, psycopg.Error if the database cannot be reached.
     """
-    with _opened(conninfo, read_only=True) as connection:
+    with psycopg.connect(conninfo) as connection:
+        connection.read_only = True
         return _pending(connection, migrations)
 
 
 def migrate(conninfo: str, migrations: list[Migration]) -> list[Migration]:
-    """Apply what is missing, all in one transaction, and return it.
+    """Apply what is missing, all in one transaction but for what cannot be in one, and return it.
 
-    Raises MigrationError if an applied migration is not, or not any more, as shipped, or if one fails (nothing is
-    applied then); psycopg.Error if the database cannot be reached.
+    A live service goes on: what would wait for a lock, and hold up everything behind it, gives up after a while.
+    Raises MigrationError if an applied migration is not, or not any more, as shipped, or if one fails (it leaves
+    nothing then, nor do those of its transaction); psycopg.Error if the database cannot be reached.
     """
-    with _opened(conninfo) as connection:
-        connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        _wait_for_turn(connection)
+        connection.execute(f"set lock_timeout = '{_LOCK_PATIENCE_SECONDS}s'")
         missing = _pending(connection, migrations)
-        if missing and not _known(connection):
-            connection.execute(
-                "create table schema_migration (version integer primary key, name text not null, "
-                "checksum text not null, applied_at timestamptz not null default clock_timestamp())"
-            )
-        for migration in missing:
-            try:
-                connection.execute(migration.sql.encode())
-            except psycopg.Error as error:
-                raise MigrationError(f"migration {migration.name} failed, nothing was applied: {error}") from error
-            connection.execute(
-                "insert into schema_migration (version, name, checksum) values (%s, %s, %s)",
-                [migration.version, migration.name, migration.checksum],
-            )
+        for concurrently, group in groupby(missing, lambda migration: migration.concurrently):
+            with nullcontext() if concurrently else connection.transaction():
+                _apply(connection, list(group))
     return missing
 
 
-@contextmanager
-def _opened(conninfo: str, *, read_only: bool = False) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(conninfo) as connection:
-        connection.read_only = read_only
-        yield connection
+def _wait_for_turn(connection: psycopg.Connection[Any]) -> None:
+    """Let nobody else migrate until the connection closes.
+
+    It asks again and again: who waits inside a statement keeps `create index concurrently` waiting in turn.
+    """
+    while not connection.execute("select pg_try_advisory_lock(%s)", [_LOCK]).fetchall()[0][0]:
+        time.sleep(_TURN_SECONDS)
+
+
+def _apply(connection: psycopg.Connection[Any], migrations: list[Migration]) -> None:
+    if not _known(connection):
+        connection.execute(
+            "create table schema_migration (version integer primary key, name text not null, "
+            "checksum text not null, applied_at timestamptz not null default clock_timestamp())"
+        )
+    for migration in migrations:
+        try:
+            for statement in migration.statements:
+                connection.execute(statement.encode())
+        except psycopg.errors.LockNotAvailable as error:
+            raise MigrationError(
+                f"migration {migration.name} was not applied, for others hold what it must lock: run it again when "
+                "less goes on"
+            ) from error
+        except psycopg.Error as error:
+            raise MigrationError(f"migration {migration.name} failed and was not applied: {error}") from error
+        connection.execute(
+            "insert into schema_migration (version, name, checksum) values (%s, %s, %s)",
+            [migration.version, migration.name, migration.checksum],
+        )
 
 
 def _known(connection: psycopg.Connection[Any]) -> bool:

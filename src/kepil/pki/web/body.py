@@ -18,8 +18,3 @@ async def read_body(request: Request, limit: int = LIMIT_BYTES) -> bytes:
         if len(body) > limit:
             raise BodyTooLargeError(f"more than {limit} bytes")
     return bytes(body)
-
-
-def media_type(request: Request) -> str:
-    """The Content-Type without parameters, in lower case; empty when there is none."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

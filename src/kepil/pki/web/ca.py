@@ -5,12 +5,14 @@ documents (RFC 9457) with a stable `code`.
 """
 
 import logging
+import select
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import Any
 
 import psycopg
-from asn1crypto import pem
 from psycopg_pool import ConnectionPool
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.applications import Starlette
@@ -167,7 +169,7 @@ class Api:
         if "application/pkix-cert" in request.headers.get("accept", ""):
             return Response(issued.der, status, media_type="application/pkix-cert")
         issuer = self._authority.issuer(issued.issuer).certificate.dump()
-        chain = b"".join(pem.armor("CERTIFICATE", der) for der in (issued.der, issuer))
+        chain = "".join(ssl.DER_cert_to_PEM_cert(der) for der in (issued.der, issuer))
         return Response(chain, status, media_type="application/pem-certificate-chain")
 
 
@@ -182,12 +184,23 @@ def create_app() -> Starlette:
         timeout=PATIENCE_SECONDS,
         max_waiting=64,
         kwargs={"options": SESSION_OPTIONS},
-        check=ConnectionPool.check_connection,
+        check=_still_open,
         name="ca",
         open=False,
     )
     authority = CertificateAuthority(settings, pool.connection)
     return build_app(Api(authority, pool, settings.officers))
+
+
+def _still_open(connection: psycopg.Connection[Any]) -> None:
+    """Raise psycopg.OperationalError if the server has closed an idle connection; costs no round trip.
+
+    Nothing comes over an idle connection but the server's farewell.
+    """
+    farewell = select.poll()
+    farewell.register(connection.fileno(), select.POLLIN)
+    if farewell.poll(0):
+        raise psycopg.OperationalError("the server has closed the connection")
 
 
 def build_app(api: Api) -> Starlette:

@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kepil.pki import ocsp
 from kepil.pki.credential import Credential, read_certificate
@@ -22,12 +24,19 @@ from kepil.pki.ocsp import CertificateId, OcspRequest, Responder, SignedResponse
 from kepil.pki.settings import OcspSettings
 from kepil.pki.signer import SignerError
 from kepil.pki.signing import SigningThreads
-from kepil.pki.status import CertificateStatus, StatusLookup, StatusReplica, StatusUnavailableError
-from kepil.pki.web.body import BodyTooLargeError, media_type, read_body
+from kepil.pki.status import CertificateStatus, GatheredLookups, StatusLookup, StatusReplica, StatusUnavailableError
+from kepil.pki.web.body import BodyTooLargeError
 from kepil.pki.web.log import configure_logging
+from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_body, refuse
 
 REQUEST_TYPE = "application/ocsp-request"
-RESPONSE_TYPE = "application/ocsp-response"
+RESPONSE_TYPE = b"application/ocsp-response"
+
+CACHE_SIZE = 10_000
+"""Responses kept by each process, about 2 kB each."""
+
+PRIMARY_SILENCE_SECONDS = 60
+"""PostgreSQL's default for wal_receiver_timeout; an idle primary speaks twice in it."""
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +54,13 @@ class ResponseCache:
     revocation shows as soon as the replica has it.
     """
 
-    def __init__(self, size: int = 10_000) -> None:
+    def __init__(self, size: int = CACHE_SIZE) -> None:
         self._size = size
-        self._entries: OrderedDict[CertificateId, tuple[CertificateStatus, SignedResponse]] = OrderedDict()
+        self._entries: OrderedDict[bytes, tuple[CertificateStatus, SignedResponse]] = OrderedDict()
 
     def get(self, certificate: CertificateId, status: CertificateStatus, now: datetime) -> SignedResponse | None:
         """The response to use again, if there is one."""
-        known, response = self._entries.get(certificate, (None, None))
+        known, response = self._entries.get(certificate.encoded, (None, None))
         if response is None or known != status:
             return None
         if (
@@ -59,13 +68,13 @@ class ResponseCache:
             or response.next_update - now < (response.next_update - response.this_update) / 10
         ):
             return None
-        self._entries.move_to_end(certificate)
+        self._entries.move_to_end(certificate.encoded)
         return response
 
     def put(self, certificate: CertificateId, status: CertificateStatus, response: SignedResponse) -> None:
         """Keep a response."""
-        self._entries[certificate] = (status, response)
-        self._entries.move_to_end(certificate)
+        self._entries[certificate.encoded] = (status, response)
+        self._entries.move_to_end(certificate.encoded)
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
@@ -111,7 +120,10 @@ class OcspService:
         status = statuses.get(first.serial) if len(request.certificates) == 1 and request.nonce is None else None
         if status is not None and (kept := self._cache.get(first, status, now)):
             return kept, True
-        response = await self._threads.run(responder.respond, request, statuses, now)
+        if responder.in_process:
+            response = responder.respond(request, statuses, now)
+        else:
+            response = await self._threads.run(responder.respond, request, statuses, now)
         if status is not None:
             self._cache.put(first, status, response)
         return response, status is not None
@@ -124,69 +136,93 @@ class OcspEndpoint:
         self._service = service
         self._now = now
 
-    async def get(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whichever way it comes."""
+        method = scope["method"]
+        if method == "POST":
+            await self._post(scope, receive, send)
+        elif method in ("GET", "HEAD"):
+            await self._get(scope, send)
+        else:
+            await refuse(send, 405, "use GET or POST", (b"allow", b"GET, HEAD, POST"))
+
+    async def _get(self, scope: Scope, send: Send) -> None:
         """A request in the path, in base64 (RFC 6960 appendix A.1)."""
         try:
             # From the raw path: percent signs are decoded here, once, and bytes that are no UTF-8 stay what they are.
-            path: bytes = request.scope["raw_path"].removeprefix(request.scope.get("root_path", "").encode())
+            path: bytes = scope["raw_path"].removeprefix(scope.get("root_path", "").encode())
             encoded = base64.b64decode(unquote_to_bytes(path.removeprefix(b"/")), validate=True)
         except (binascii.Error, ValueError):
-            return self._error(ocsp.MalformedRequestError.status)
-        return await self._respond(encoded, cacheable=True)
+            await self._error(send, ocsp.MalformedRequestError.status)
+        else:
+            await self._respond(send, encoded, cacheable=True)
 
-    async def post(self, request: Request) -> Response:
+    async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request in the body."""
-        if media_type(request) != REQUEST_TYPE:
-            return PlainTextResponse(f"send {REQUEST_TYPE}\n", 415)
+        if media_type(scope) != REQUEST_TYPE:
+            await refuse(send, 415, f"send {REQUEST_TYPE}")
+            return
         try:
-            encoded = await read_body(request)
+            encoded = await read_body(receive)
         except BodyTooLargeError:
-            return self._error(ocsp.MalformedRequestError.status)
-        return await self._respond(encoded, cacheable=False)
+            await self._error(send, ocsp.MalformedRequestError.status)
+        else:
+            await self._respond(send, encoded, cacheable=False)
 
-    async def _respond(self, encoded: bytes, *, cacheable: bool) -> Response:
+    async def _respond(self, send: Send, encoded: bytes, *, cacheable: bool) -> None:
         try:
             response, lasting = await self._service.answer(encoded)
         except ocsp.OcspError as error:
-            return self._error(error.status)
-        headers = self._lasting(response) if cacheable and lasting else {"Cache-Control": "no-store"}
-        return Response(response.encoded, media_type=RESPONSE_TYPE, headers=headers)
+            await self._error(send, error.status)
+            return
+        headers = self._lasting(response) if cacheable and lasting else (NO_STORE,)
+        await answer(send, 200, RESPONSE_TYPE, response.encoded, *headers)
 
-    def _lasting(self, response: SignedResponse) -> dict[str, str]:
+    def _lasting(self, response: SignedResponse) -> tuple[tuple[bytes, bytes], ...]:
         """RFC 5019 section 6.2."""
         seconds = max(0, int((response.next_update - self._now()).total_seconds()))
-        return {
-            "Last-Modified": format_datetime(response.this_update, usegmt=True),
-            "Expires": format_datetime(response.next_update, usegmt=True),
-            "ETag": f'"{hashlib.sha256(response.encoded).hexdigest()}"',
-            "Cache-Control": f"max-age={seconds}, public, no-transform, must-revalidate",
-        }
+        age = f"max-age={seconds}, public, no-transform, must-revalidate".encode()
+        return *_validators(response), (b"cache-control", age)
 
     @staticmethod
-    def _error(status: str) -> Response:
-        return Response(ocsp.error_response(status), media_type=RESPONSE_TYPE, headers={"Cache-Control": "no-store"})
+    async def _error(send: Send, status: str) -> None:
+        await answer(send, 200, RESPONSE_TYPE, ocsp.error_response(status), NO_STORE)
+
+
+@lru_cache(CACHE_SIZE)
+def _validators(response: SignedResponse) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers that stay the same as long as the response is used."""
+    return (
+        (b"last-modified", format_datetime(response.this_update, usegmt=True).encode()),
+        (b"expires", format_datetime(response.next_update, usegmt=True).encode()),
+        (b"etag", f'"{hashlib.sha256(response.encoded).hexdigest()}"'.encode()),
+    )
 
 
 async def report_health(service: OcspService, replica: StatusReplica, now: datetime) -> JSONResponse:
     """200 while the replica can be read and no responder certificate has expired.
 
-    A primary that is away is reported but does not make the node unhealthy: answering without it is what it is for.
+    `primary` says whether the replica still follows it. That it is away is reported but does not make the node
+    unhealthy: answering without it is what it is for.
     """
     report: dict[str, object] = {
+        "primary": "away",
         "responders": {r.authority: r.certificate.not_valid_after.isoformat() for r in service.responders},
     }
     healthy = all(responder.certificate.not_valid_after > now for responder in service.responders)
     try:
-        report |= {"database": "reachable", "replication_age_seconds": await replica.age_seconds()}
+        age = await replica.age_seconds()
+        report |= {"database": "reachable", "replication_age_seconds": age}
+        if age is not None and age <= PRIMARY_SILENCE_SECONDS:
+            report["primary"] = "following"
     except StatusUnavailableError:
         report["database"] = "unreachable"
         healthy = False
     return JSONResponse({"healthy": healthy, **report}, 200 if healthy else 503)
 
 
-def build_app(service: OcspService, replica: StatusReplica, threads: SigningThreads) -> Starlette:
+def build_app(service: OcspService, replica: StatusReplica, threads: SigningThreads) -> ASGIApp:
     """The application over services that are ready to use; it opens and closes the replica."""
-    endpoint = OcspEndpoint(service)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -197,15 +233,11 @@ def build_app(service: OcspService, replica: StatusReplica, threads: SigningThre
     async def health(_request: Request) -> Response:
         return await report_health(service, replica, utc_now())
 
-    routes = [
-        Route("/health", health, methods=["GET"]),
-        Route("/", endpoint.post, methods=["POST"]),
-        Route("/{request:path}", endpoint.get, methods=["GET"]),
-    ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    other = Starlette(routes=[Route("/health", health, methods=["GET"])], lifespan=lifespan)
+    return PlainApp(OcspEndpoint(service), other)
 
 
-def create_app() -> Starlette:
+def create_app() -> ASGIApp:
     """The application of the settings that KEPIL_SETTINGS names (`uvicorn --factory`).
 
     Raises SettingsError, CredentialError, SignerError: what is wrong then shows when the service starts.
@@ -219,4 +251,4 @@ def create_app() -> Starlette:
         credential = Credential.open(one, purpose="ocsp_signing", issuer=issuer)
         responders.append(Responder(one.authority, issuer, credential, validity))
     threads, replica = SigningThreads(), StatusReplica(settings.database)
-    return build_app(OcspService(responders, replica, threads), replica, threads)
+    return build_app(OcspService(responders, GatheredLookups(replica), threads), replica, threads)

@@ -8,8 +8,9 @@ from datetime import timedelta
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kepil.pki import tsp
 from kepil.pki.clock import ChronyClock, Clock, ClockError
@@ -18,11 +19,12 @@ from kepil.pki.settings import TspSettings
 from kepil.pki.signer import SignerError
 from kepil.pki.signing import SigningThreads
 from kepil.pki.tsp import StampingUnit
-from kepil.pki.web.body import BodyTooLargeError, media_type, read_body
+from kepil.pki.web.body import BodyTooLargeError
 from kepil.pki.web.log import configure_logging
+from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_body, refuse
 
 REQUEST_TYPE = "application/timestamp-query"
-RESPONSE_TYPE = "application/timestamp-reply"
+RESPONSE_TYPE = b"application/timestamp-reply"
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ class TspService:
         try:
             request = tsp.read_request(encoded)
             unit = tsp.choose_unit(self.units, request.policy)
-            return await self._threads.run(unit.stamp, request)
+            return unit.stamp(request) if unit.in_process else await self._threads.run(unit.stamp, request)
         except tsp.RejectionError as error:
             return tsp.rejection(error)
         except SignerError as error:
@@ -49,15 +51,26 @@ class TspService:
         return tsp.rejection(tsp.RejectionError("the service is out of order; try later"))
 
 
-async def stamp(service: TspService, request: Request) -> Response:
-    """A request in the body; rejections, too, are HTTP 200 (RFC 3161 section 3.4)."""
-    if media_type(request) != REQUEST_TYPE:
-        return PlainTextResponse(f"send {REQUEST_TYPE}\n", 415)
-    try:
-        answer = await service.answer(await read_body(request))
-    except BodyTooLargeError as error:
-        answer = tsp.rejection(tsp.BadDataFormatError(str(error)))
-    return Response(answer, media_type=RESPONSE_TYPE, headers={"Cache-Control": "no-store"})
+class TspEndpoint:
+    """The HTTP side of a TspService."""
+
+    def __init__(self, service: TspService) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A request in the body; rejections, too, are HTTP 200 (RFC 3161 section 3.4)."""
+        if scope["path"] != "/":
+            await refuse(send, 404, "post to /")
+        elif scope["method"] != "POST":
+            await refuse(send, 405, "use POST", (b"allow", b"POST"))
+        elif media_type(scope) != REQUEST_TYPE:
+            await refuse(send, 415, f"send {REQUEST_TYPE}")
+        else:
+            try:
+                response = await self._service.answer(await read_body(receive))
+            except BodyTooLargeError as error:
+                response = tsp.rejection(tsp.BadDataFormatError(str(error)))
+            await answer(send, 200, RESPONSE_TYPE, response, NO_STORE)
 
 
 def report_health(service: TspService, clock: Clock) -> JSONResponse:
@@ -90,7 +103,7 @@ async def watching(clock: ChronyClock) -> AsyncIterator[None]:
 
 def build_app(
     service: TspService, clock: Clock, threads: SigningThreads, background: AbstractAsyncContextManager[None]
-) -> Starlette:
+) -> ASGIApp:
     """The application over services that are ready to use; `background` runs as long as it serves."""
 
     @asynccontextmanager
@@ -99,17 +112,14 @@ def build_app(
             yield
         threads.close()
 
-    async def post(request: Request) -> Response:
-        return await stamp(service, request)
-
     async def health(_request: Request) -> Response:
         return report_health(service, clock)
 
-    routes = [Route("/health", health, methods=["GET"]), Route("/", post, methods=["POST"])]
-    return Starlette(routes=routes, lifespan=lifespan)
+    other = Starlette(routes=[Route("/health", health, methods=["GET"])], lifespan=lifespan)
+    return PlainApp(TspEndpoint(service), other)
 
 
-def create_app() -> Starlette:
+def create_app() -> ASGIApp:
     """The application of the settings that KEPIL_SETTINGS names (`uvicorn --factory`).
 
     Raises SettingsError, CredentialError, SignerError: what is wrong then shows when the service starts.

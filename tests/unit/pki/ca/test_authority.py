@@ -1,5 +1,6 @@
 """The issuing CA over a real database, its keys in files."""
 
+import hashlib
 import subprocess
 import threading
 from collections.abc import Callable
@@ -28,7 +29,8 @@ from kepil.pki.authority import (
 )
 from kepil.pki.issuer import SelfCheckError
 from kepil.pki.name import DistinguishedName
-from kepil.pki.request import MalformedRequestError, RequestError
+from kepil.pki.public_key import PublicKeyError, WeakKeyError
+from kepil.pki.request import RequestError
 from kepil.pki.settings import CaSettings
 from kepil.pki.signer import Signer, SignerError
 from kepil.pki.store import SESSION_OPTIONS
@@ -80,7 +82,7 @@ def test_the_journal_tells_the_life_cycle_without_personal_data(estate: Estate) 
     serial = estate.issue()
     estate.authority.revoke(serial, "keyCompromise", "nca-rsa", "an officer")
     estate.authority.make_crl("nca-rsa", "full", "a timer")
-    thing = {"authority": "nca-rsa", "serial": f"{serial:x}".zfill(32)}
+    thing = {"authority": "nca-rsa", "serial": f"{serial:x}".zfill(30)}
     assert estate.rows("select actor, act, object from journal order by id") == [
         (OFFICER, "certificate.issue", {**thing, "profile": PERSON}),
         ("an officer", "certificate.revoke", {**thing, "reason": 1}),
@@ -106,7 +108,7 @@ def test_a_key_in_another_form_is_refused(estate: Estate, tmp_path: Path) -> Non
         words = ("req", "-new", "-key", f"{name}.key", "-utf8", "-subj", PERSON_NAME, "-out", f"{name}.csr")
         openssl(*words, folder=tmp_path)
     estate.authority.issue((tmp_path / "plain.csr").read_bytes(), PERSON, "nca-rsa", OFFICER)
-    with pytest.raises(MalformedRequestError, match="uncompressed"):
+    with pytest.raises(PublicKeyError, match="uncompressed"):
         estate.authority.issue((tmp_path / "compressed.csr").read_bytes(), PERSON, "nca-rsa", OFFICER)
 
 
@@ -126,7 +128,7 @@ def test_an_rsa_key_without_its_null_is_refused(estate: Estate, tmp_path: Path) 
             "signature": signer.sign(info.dump(force=True)),
         }
     )
-    with pytest.raises(MalformedRequestError, match="NULL"):
+    with pytest.raises(PublicKeyError, match="NULL"):
         estate.authority.issue(request.dump(), PERSON, "nca-rsa", OFFICER)
 
 
@@ -136,9 +138,11 @@ def test_one_key_sent_many_times_at_once_gets_one_certificate(estate: Estate, mo
     sign, signatures = Signer.sign, list[bytes]()
 
     def count(signer: Signer, message: bytes) -> bytes:
-        signatures.append(message)
+        if signer is own:
+            signatures.append(message)
         return sign(signer, message)
 
+    own = estate.authority.issuer("nca-rsa").signer
     monkeypatch.setattr(Signer, "sign", count)
     request, outcomes = estate.new_request(), list[str]()
 
@@ -212,14 +216,59 @@ def test_a_signer_that_fails_leaves_nothing(estate: Estate, monkeypatch: pytest.
 
 def test_a_wrong_signature_is_never_recorded(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threat: a faulty module signs rubbish, or with another key."""
-    request, sign = estate.new_request(), Signer.sign
-    monkeypatch.setattr(Signer, "sign", lambda self, message: sign(self, message + b"!"))
+    request, sign = estate.new_request(), Signer.sign_digest
+    monkeypatch.setattr(Signer, "sign_digest", lambda self, value: sign(self, value[::-1]))
     with pytest.raises(SelfCheckError, match="nothing was issued"):
         estate.authority.issue(request, PERSON, "nca-rsa", OFFICER)
     with pytest.raises(SelfCheckError):
         estate.authority.make_crl("nca-rsa", "full", "a timer")
     for table in ("certificate", "status", "crl", "journal"):
         assert estate.rows(f"select count(*) from {table}") == [(0,)]  # noqa: S608
+
+
+def test_one_idempotency_key_with_two_requests_at_once_gets_one_certificate(estate: Estate) -> None:
+    """Threat: two programs share a key by mistake, and the second one's request fails or passes by chance."""
+    requests, outcomes = [estate.new_request() for _ in range(4)], list[str]()
+
+    def issue(request: bytes) -> None:
+        try:
+            estate.authority.issue(request, PERSON, "nca-rsa", OFFICER, idempotency_key="one")
+            outcomes.append("issued")
+        except IdempotencyKeyReusedError:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=issue, args=[request]) for request in requests]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["issued"] + ["refused"] * 3
+
+
+def test_a_key_of_old_under_a_new_idempotency_key_is_refused(estate: Estate) -> None:
+    request = estate.new_request()
+    estate.authority.issue(request, PERSON, "nca-rsa", OFFICER, idempotency_key="one")
+    with pytest.raises(KeySeenBeforeError):
+        estate.authority.issue(request, PERSON, "nca-rsa", OFFICER, idempotency_key="two")
+    estate.authority.issue(estate.new_request(), PERSON, "nca-rsa", OFFICER, idempotency_key="two")
+    with pytest.raises(IdempotencyKeyReusedError):
+        estate.authority.issue(request, PERSON, "nca-rsa", OFFICER, idempotency_key="two")
+
+
+def test_a_known_weak_key_is_refused(
+    ca_settings: CaSettings, new_request: Callable[..., bytes], tmp_path: Path
+) -> None:
+    """What the settings' lists hold reaches the check (CVE-2008-0166)."""
+    request = new_request(key=("rsa:2048",))
+    info = csr.CertificationRequest.load(request)["certification_request_info"]["subject_pk_info"]
+    line = f"Modulus={info['public_key'].parsed['modulus'].native:X}\n"
+    digest = hashlib.sha1(line.encode(), usedforsecurity=False).hexdigest()
+    (tmp_path / "blacklist.RSA-2048").write_text(f"{digest[20:]}\n", "ascii")
+    settings = ca_settings.model_copy(update={"known_keys": [tmp_path / "blacklist.RSA-2048"]})
+    with pytest.raises(WeakKeyError, match="CVE-2008-0166"):
+        CertificateAuthority(settings, partial(psycopg.connect, settings.database)).issue(
+            request, PERSON, "nca-rsa", OFFICER
+        )
 
 
 @pytest.mark.clause("CP-4.9")

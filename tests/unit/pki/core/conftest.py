@@ -2,16 +2,20 @@
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
-from asn1crypto import csr, keys, x509
+from asn1crypto import csr, keys, pem, x509
 
 from kepil.pki.certificate import StatusUrls, build_tbs, new_serial, sign_certificate
+from kepil.pki.issuer import Issuer
 from kepil.pki.name import DistinguishedName
 from kepil.pki.profile import Profile, load_profiles
+from kepil.pki.request import check, read_request
+from kepil.pki.settings import AuthoritySettings
 from kepil.pki.signer import Signer
 
 COMMON_DATA = Path(__file__).parents[4] / "inventories/common/group_vars/all"
@@ -28,10 +32,10 @@ KEY_OPTIONS = {
 }
 
 URLS = StatusUrls(
-    issuer="http://pki.example.test/nca-rsa.crt",
-    crl="http://pki.example.test/nca-rsa.crl",
-    delta_crl="http://pki.example.test/nca-rsa-delta.crl",
-    ocsp="http://ocsp.example.test/",
+    issuer="http://pki.example.kz/nca-rsa.crt",
+    crl="http://pki.example.kz/nca-rsa.crl",
+    delta_crl="http://pki.example.kz/nca-rsa-delta.crl",
+    ocsp="http://ocsp.example.kz/",
 )
 
 
@@ -161,3 +165,30 @@ def make_request() -> Callable[..., bytes]:
 def person() -> DistinguishedName:
     """A natural person's name with a valid IIN (CP-3.2)."""
     return DistinguishedName(country="KZ", common_name="ӘУЕЗОВ МҰХТАР", serial_number="IIN970908300017")
+
+
+@pytest.fixture
+def issuer(issuing: x509.Certificate, key_file: Callable[[str, str], Path], tmp_path: Path) -> Issuer:
+    """The authority that `issuing` is of, as the CA service has it."""
+    (tmp_path / "issuing.crt").write_bytes(pem.armor("CERTIFICATE", issuing.dump()))
+    return Issuer(
+        AuthoritySettings.model_validate(
+            {
+                "name": "nca-rsa",
+                "certificate": str(tmp_path / "issuing.crt"),
+                "key": str(key_file("rsa2048", "issuing")),
+                "urls": asdict(URLS),
+            }
+        )
+    )
+
+
+@pytest.fixture
+def certified(issuer: Issuer, profiles: dict[str, Profile]) -> Callable[..., bytes]:
+    """Certify a request by a profile's name, as the CA service does: (request, profile)."""
+
+    def make(request: bytes, profile: str) -> bytes:
+        asked = check(read_request(request), profiles[profile])
+        return issuer.certify(profiles[profile], asked, None).der
+
+    return make

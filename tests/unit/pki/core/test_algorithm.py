@@ -25,6 +25,13 @@ def test_encodings(key: str, digest: str, expected: str) -> None:
     assert by_key(key, digest).identifier.hex() == expected
 
 
+def test_gost_signatures_are_known_as_openssl_writes_them() -> None:
+    """gostprov gives requests a NULL parameter; what is signed here has none (RFC 9215)."""
+    assert by_identifier(bytes.fromhex("300c06082a850307010103030500")).name == "streebog512_gost2012_512"
+    with pytest.raises(UnknownAlgorithmError):
+        by_identifier(bytes.fromhex("300c06082a8648ce3d0403020500"))  # ECDSA with NULL (RFC 5758)
+
+
 def test_sha1_is_unknown() -> None:
     with pytest.raises(UnknownAlgorithmError, match="sha1_rsa"):
         by_identifier(bytes.fromhex("300d06092a864886f70d0101050500"))

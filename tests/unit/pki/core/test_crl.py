@@ -1,19 +1,22 @@
 """CRLs, complete and delta, as OpenSSL reads them (RFC 5280 section 5, CP-2.1, CP-2.3)."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from asn1crypto import core, crl, pem, x509
+from asn1crypto import core, crl, keys, pem, x509
+from hypothesis import given
+from hypothesis import strategies as st
 
-from kepil.pki.crl import Entry, RevocationListError, build_crl
+from kepil.pki.crl import Entry, RevocationListError, Scope, build_crl, encode_entry, verify_crl, write_crl
+from kepil.pki.der import DerError
 from kepil.pki.name import DistinguishedName
 from kepil.pki.signer import Signer
 
 NOW = datetime.now(UTC)
-BASE_URL, DELTA_URL = "http://pki.example.test/nca-rsa.crl", "http://pki.example.test/nca-rsa-delta.crl"
+BASE_URL, DELTA_URL = "http://pki.example.kz/nca-rsa.crl", "http://pki.example.test/nca-rsa-delta.crl"
 LATER = NOW + timedelta(hours=25)
 
 
@@ -93,3 +96,56 @@ def test_openssl_applies_a_delta_of_the_same_distribution_point_only(
     command = ["openssl", "verify", *options, "-CAfile", "root", "-untrusted", "issuing", "leaf"]
     answer = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert ("certificate revoked" in answer.stderr) is refused, answer.stderr
+
+
+@given(
+    st.integers(0, 2**160 - 1), st.datetimes(datetime(1970, 1, 1), datetime(2120, 1, 1)), st.sampled_from([None, 1, 9])
+)
+def test_an_entry_is_what_asn1crypto_encodes(serial: int, moment: datetime, reason: int | None) -> None:
+    """UTCTime until 2049, GeneralizedTime from 2050 (RFC 5280 section 5.1.2.6)."""
+    encoded = encode_entry(serial, moment.replace(tzinfo=UTC), reason)
+    assert crl.RevokedCertificate.load(encoded, strict=True).dump(force=True) == encoded
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 1000])
+@pytest.mark.parametrize("kind", ["rsa2048", "p256", "ed25519"])
+def test_a_file_is_the_same_list(
+    issuing: x509.Certificate, signer: Callable[..., Signer], tmp_path: Path, kind: str, count: int
+) -> None:
+    """One entry a piece or many; keys that sign hashes, and those that hash by themselves."""
+    own = signer(kind)
+    issuer = issuing.copy()
+    issuer["tbs_certificate"]["subject_public_key_info"] = keys.PublicKeyInfo.load(own.public_key_info)
+    entries = [(serial, NOW, serial % 2) for serial in range(count)]
+    encoded = [encode_entry(*entry) for entry in entries]
+    path = tmp_path / "list.crl"
+    write_crl(
+        path, Scope(issuer, 7, NOW, LATER, None, BASE_URL, DELTA_URL), own, [b"".join(encoded[:500]), *encoded[500:]]
+    )
+    made = path.read_bytes()
+    assert crl.CertificateList.load(made, strict=True).dump(force=True) == made
+    if kind == "rsa2048":  # signs alike each time
+        assert made == build_crl(issuer, own, 7, NOW, LATER, entries, None, BASE_URL, DELTA_URL)
+    assert verify_crl(path, issuer, own)
+    assert [file.name for file in tmp_path.iterdir()] == ["list.crl"]
+    damaged = bytearray(made)
+    damaged[len(damaged) // 3] ^= 1
+    path.write_bytes(damaged)
+    assert not verify_crl(path, issuer, own)
+    path.write_bytes(made + b"\0")
+    with pytest.raises(DerError, match="after the list"):
+        verify_crl(path, issuer, own)
+
+
+def test_a_list_that_cannot_be_finished_leaves_the_old_one(
+    issuing: x509.Certificate, issuing_signer: Signer, tmp_path: Path
+) -> None:
+    def entries() -> Iterator[bytes]:
+        yield encode_entry(1, NOW, None)
+        raise ConnectionError("the database went away")
+
+    path = tmp_path / "list.crl"
+    path.write_bytes(b"yesterday's")
+    with pytest.raises(ConnectionError):
+        write_crl(path, Scope(issuing, 2, NOW, LATER), issuing_signer, entries())
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"yesterday's"]

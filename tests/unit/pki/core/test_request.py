@@ -11,21 +11,22 @@ from kepil.errors import KepilError
 from kepil.pki.algorithm import by_key
 from kepil.pki.name import DistinguishedName
 from kepil.pki.profile import NameNotAllowedError, Profile
-from kepil.pki.request import MalformedRequestError, ProofOfPossessionError, WeakKeyError, check, read_request
+from kepil.pki.public_key import WeakKeyError
+from kepil.pki.request import MalformedRequestError, ProofOfPossessionError, check, read_request
 from kepil.pki.signer import Signer
 
 MakeSigner = Callable[..., Signer]
 MakeRequest = Callable[..., bytes]
-SYSTEM = DistinguishedName(country="KZ", organization="Мекеме", common_name="www.example.kz")
+SYSTEM = DistinguishedName(country="KZ", locality="Астана", organization="Мекеме", common_name="www.example.kz")
 
 
-@pytest.mark.parametrize("kind", ["rsa2048", "rsa3072", "p256", "p384", "ed25519"])
+@pytest.mark.parametrize("kind", ["rsa2048", "rsa3072", "p256", "p384"])
 def test_only_subject_key_and_names_are_taken(
     profiles: dict[str, Profile], signer: MakeSigner, make_request: MakeRequest, kind: str
 ) -> None:
     key = signer(kind)
     asked = check(read_request(make_request(key, SYSTEM, ("www.example.kz",))), profiles["information-system"])
-    assert (asked.subject, asked.public_key_info, asked.dns_names) == (SYSTEM, key.public_key_info, ("www.example.kz",))
+    assert (asked.subject, asked.public_key.info, asked.dns_names) == (SYSTEM, key.public_key_info, ("www.example.kz",))
 
 
 @pytest.mark.parametrize("kind", ["rsa1024", "rsa-exponent-3", "secp256k1"])

@@ -10,7 +10,7 @@ import pytest
 
 from kepil.pki import signer as signer_module
 from kepil.pki.openssl import OpenSSLError
-from kepil.pki.signer import Signer, SignerError, verify
+from kepil.pki.signer import Signer, SignerError, verify, verify_parts
 
 MakeSigner = Callable[..., Signer]
 
@@ -91,7 +91,7 @@ def test_threads_share_a_key(signer: MakeSigner) -> None:
 def test_a_lost_connection_is_opened_anew(key_file: Callable[..., Path]) -> None:
     made = Signer.open(str(key_file("p256", "")))
     lost = made._key
-    with patch.object(lost, "sign", side_effect=OpenSSLError("gone")):
+    with patch.object(lost, "sign_digest", side_effect=OpenSSLError("gone")):
         signature = made.sign(b"message")
     assert verify(made.public_key_info, b"message", signature, "sha256")
     assert made._key is not lost
@@ -100,9 +100,23 @@ def test_a_lost_connection_is_opened_anew(key_file: Callable[..., Path]) -> None
 def test_a_key_that_stays_lost_is_an_error(key_file: Callable[..., Path]) -> None:
     made = Signer.open(str(key_file("p256", "")))
     with (
-        patch.object(signer_module._Key, "sign", side_effect=OpenSSLError("gone")) as tried,
+        patch.object(signer_module._Key, "sign_digest", side_effect=OpenSSLError("gone")) as tried,
         patch.object(signer_module, "_PAUSES_SECONDS", (0.0, 0.0, 0.0)),
         pytest.raises(SignerError, match="gone"),
     ):
         made.sign(b"message")
     assert tried.call_count == 4
+
+
+@pytest.mark.parametrize(("kind", "messages_only"), [("rsa2048", ()), ("p256", ()), ("p256", ("ec",)), ("ed25519", ())])
+def test_a_message_in_parts_is_the_same_message(
+    key_file: Callable[..., Path], kind: str, messages_only: tuple[str, ...]
+) -> None:
+    """Also for providers that sign messages only, as gostprov does."""
+    with patch.object(signer_module, "_MESSAGES_ONLY", messages_only):
+        made = Signer.open(str(key_file(kind, "")))
+    signature = made.sign_parts(lambda: iter([b"mes", b"", b"sage"]))
+    for each in (signature, made.sign(b"message")):
+        assert verify(made.public_key_info, b"message", each, "sha256")
+        assert verify_parts(made.public_key_info, iter([b"m", b"essage"]), each, "sha256")
+        assert not verify_parts(made.public_key_info, iter([b"m", b"essag"]), each, "sha256")

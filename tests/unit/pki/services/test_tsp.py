@@ -13,15 +13,13 @@ from asn1crypto import tsp as asn1
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kepil.pki import tsp
+from kepil.pki import der, tsp
 from kepil.pki.clock import ClockError
 from kepil.pki.credential import Credential, read_certificate
-from kepil.pki.digest import DigestIdentifier
 from kepil.pki.settings import KeySettings
 
 NOW = datetime(2026, 11, 21, 6, 0, 0, 123456, UTC)
 POLICY = "1.2.398.3.3.2.6.1"
-SHA256 = "2.16.840.1.101.3.4.2.1"
 
 
 class FixedClock:
@@ -111,11 +109,20 @@ def test_the_statement_says_what_was_asked_and_when(make_unit: MakeUnit) -> None
 
 
 def test_no_nonce_asked_none_given_and_absent_hash_parameters_stay_absent(make_unit: MakeUnit) -> None:
-    imprint = {"hash_algorithm": DigestIdentifier(SHA256, False).encode(), "hashed_message": bytes(32)}
-    encoded = query(message_imprint=imprint)
+    imprint = bytes.fromhex("302f 300b 0609608648016503040201 0420") + bytes(32)
+    encoded = der.wrap(der.SEQUENCE, der.integer(1), imprint)
     said = statement(make_unit().stamp(tsp.read_request(encoded)))
     assert said["nonce"].native is None
     assert said["message_imprint"].dump() == asn1.TimeStampReq.load(encoded)["message_imprint"].dump()
+
+
+@pytest.mark.parametrize("changes", [{}, {"nonce": 2**2000}, {"nonce": -1}, {"cert_req": False}])
+def test_what_is_spliced_is_what_asn1crypto_encodes(make_unit: MakeUnit, changes: dict[str, Any]) -> None:
+    response = make_unit().stamp(tsp.read_request(query(**changes)))
+    assert tsp.Response.load(response, strict=True).dump(force=True) == response
+    said = statement(response)
+    assert said.dump(force=True) == said.dump()
+    assert said["nonce"].native == changes.get("nonce")
 
 
 def test_whole_seconds_and_millisecond_accuracy(make_unit: MakeUnit) -> None:
@@ -194,9 +201,9 @@ def test_a_doubtful_clock_stamps_nothing(make_unit: MakeUnit, error_seconds: flo
 def test_the_policy_chooses_the_unit(make_unit: MakeUnit) -> None:
     units = [make_unit()]
     assert tsp.choose_unit(units, None) is units[0]
-    assert tsp.choose_unit(units, POLICY) is units[0]
+    assert tsp.choose_unit(units, core.ObjectIdentifier(POLICY).contents) is units[0]
     with pytest.raises(tsp.UnacceptedPolicyError, match=POLICY):
-        tsp.choose_unit(units, "1.2.3")
+        tsp.choose_unit(units, core.ObjectIdentifier("1.2.3").contents)
 
 
 @given(st.binary(max_size=300))

@@ -16,11 +16,12 @@ import psycopg
 import pytest
 import uvicorn
 from asn1crypto import ocsp as asn1
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from kepil.pki import status
 from kepil.pki.signer import Signer, SignerError
+from kepil.pki.status import StatusReplica
 from kepil.pki.store import encode_serial
 from kepil.pki.web.ocsp import create_app
 
@@ -40,7 +41,7 @@ def replica(empty_replica: str) -> str:
 
 
 @pytest.fixture
-def app(issued_files: Path, replica: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Starlette:
+def app(issued_files: Path, replica: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ASGIApp:
     responder = {
         "authority": "nca-rsa",
         "issuer": str(issued_files / "ca.crt"),
@@ -53,7 +54,7 @@ def app(issued_files: Path, replica: str, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def client(app: Starlette) -> Iterator[TestClient]:
+def client(app: ASGIApp) -> Iterator[TestClient]:
     with TestClient(app) as client:
         yield client
 
@@ -188,7 +189,7 @@ def test_without_its_database_it_says_try_later_and_recovers(
 
 
 def test_it_starts_without_a_database_and_says_try_later(
-    app: Starlette, request_bytes: bytes, issued_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app: ASGIApp, request_bytes: bytes, issued_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = json.loads((tmp_path / "ocsp.json").read_text())
     (tmp_path / "ocsp.json").write_text(json.dumps(settings | {"database": "host=/nowhere dbname=kepil"}))
@@ -220,7 +221,21 @@ def test_health(client: TestClient) -> None:
     assert list(answer.json()["responders"]) == ["nca-rsa"]
 
 
-def test_openssl_as_a_client_over_uvicorn(app: Starlette, issued_files: Path) -> None:
+@pytest.mark.parametrize(("age", "primary"), [(None, "away"), (0.1, "following"), (61.0, "away")])
+def test_health_says_whether_the_primary_is_there(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, age: float | None, primary: str
+) -> None:
+    """A node that answers without its primary is healthy and says so."""
+
+    async def stated(_self: StatusReplica) -> float | None:
+        return age
+
+    monkeypatch.setattr(StatusReplica, "age_seconds", stated)
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()["primary"]) == (200, primary)
+
+
+def test_openssl_as_a_client_over_uvicorn(app: ASGIApp, issued_files: Path) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
