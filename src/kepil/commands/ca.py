@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -139,6 +140,7 @@ def _revoke(arguments: argparse.Namespace) -> int:
 
 def _put(settings: CaSettings, authority: CertificateAuthority) -> None:
     target = settings.publish
-    with psycopg.connect(settings.database, autocommit=True) as turn:
+    with psycopg.connect(settings.database, autocommit=True) as turn, tempfile.TemporaryDirectory() as folder:
         Store(turn).lock_publication()
-        publish(authority.publications(), target.urls, certificate=target.certificate, key=target.key, ca=target.ca)
+        files = authority.publications(Path(folder))
+        publish(files, target.urls, certificate=target.certificate, key=target.key, ca=target.ca)

@@ -5,7 +5,7 @@ import logging
 import re
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -261,27 +261,23 @@ class CertificateAuthority:
                 path = Path(folder, "crl")
                 write_crl(path, scope, issuer.signer, revoked)
                 issuer.self_check_crl(f"CRL {number}", path)
-                crl = IssuedCrl(issuer.name, number, base_number, this_update, next_update, path.read_bytes())
-            store.insert_crl(crl)
+                crl = IssuedCrl(issuer.name, number, base_number, this_update, next_update)
+                with path.open("rb") as file:
+                    store.insert_crl(crl, file)
             store.journal(actor, "crl.issue", authority=issuer.name, number=number, base=base_number)
         log.info("made crl authority=%s kind=%s number=%d", authority, kind, number)
         return crl
 
-    def publications(self) -> dict[str, bytes]:
-        """The files that the repository shows (CP-2.1), by name: each authority's certificate, last CRL and last delta.
+    def publications(self, folder: Path) -> list[Path]:
+        """Write the files that the repository shows (CP-2.1): each authority's certificate, last CRL and last delta.
 
-        Raises psycopg.Error.
+        Raises psycopg.Error, OSError.
         """
-        files = {}
         with self._connect() as connection:
             store = Store(connection)
-            for name, issuer in self._issuers.items():
-                files[f"{name}.crt"] = issuer.certificate.dump()
-                if complete := store.last_crl(name, complete=True):
-                    files[f"{name}.crl"] = complete.der
-                if delta := store.last_crl(name, complete=False):
-                    files[f"{name}-delta.crl"] = delta.der
-        return files
+            return [
+                file for name, issuer in self._issuers.items() for file in _publications(folder, name, issuer, store)
+            ]
 
 
 def parse_serial(text: str) -> int:
@@ -289,6 +285,18 @@ def parse_serial(text: str) -> int:
     if not re.fullmatch(r"[0-9a-fA-F]{1,40}", text):
         raise UnknownCertificateError(f"{text[:80]!r} is no serial number: write up to 40 hexadecimal digits")
     return int(text, 16)
+
+
+def _publications(folder: Path, name: str, issuer: Issuer, store: Store) -> Iterator[Path]:
+    certificate = folder / f"{name}.crt"
+    certificate.write_bytes(issuer.certificate.dump())
+    yield certificate
+    for suffix, complete in (("", True), ("-delta", False)):
+        if crl := store.last_crl(name, complete=complete):
+            path = folder / f"{name}{suffix}.crl"
+            with path.open("wb") as file:
+                file.writelines(store.crl_pieces(crl))
+            yield path
 
 
 def _unknown(serial: int) -> UnknownCertificateError:

@@ -2,7 +2,7 @@
 
 import http.client
 import ssl
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,8 +16,8 @@ class PublishError(KepilError):
     """One or more repository hosts did not take a file; the message names each. What others took stays there."""
 
 
-def publish(files: Mapping[str, bytes], urls: list[str], *, certificate: Path, key: Path, ca: Path) -> None:
-    """Put every file, by name, under every URL (which ends in a slash); every host is tried whatever others do.
+def publish(files: Sequence[Path], urls: list[str], *, certificate: Path, key: Path, ca: Path) -> None:
+    """Put every file, by its name, under every URL (which ends in a slash); every host is tried whatever others do.
 
     `certificate` and `key` are the TLS client identity, `ca` vouches for the hosts. Raises PublishError after the last.
     """
@@ -35,7 +35,7 @@ def publish(files: Mapping[str, bytes], urls: list[str], *, certificate: Path, k
         raise PublishError("; ".join(failures) + "; mend the host, then run `kepil ca publish`")
 
 
-def _put_all(files: Mapping[str, bytes], url: str, context: ssl.SSLContext) -> list[str]:
+def _put_all(files: Sequence[Path], url: str, context: ssl.SSLContext) -> list[str]:
     parts = urlsplit(url)
     if parts.scheme != "https" or parts.hostname is None:
         return [f"{url} is not an https URL"]
@@ -44,12 +44,14 @@ def _put_all(files: Mapping[str, bytes], url: str, context: ssl.SSLContext) -> l
         parts.hostname, parts.port or 443, timeout=_TIMEOUT_SECONDS, context=context
     )
     try:
-        for name, content in files.items():
-            connection.request("PUT", parts.path + name, body=content)
+        for path in files:
+            with path.open("rb") as content:  # sent a block at a time
+                length = {"Content-Length": str(path.stat().st_size)}
+                connection.request("PUT", parts.path + path.name, body=content, headers=length)
             response = connection.getresponse()
             response.read()
             if response.status not in (200, 201, 204):
-                failures.append(f"{url}{name}: {response.status} {response.reason}")
+                failures.append(f"{url}{path.name}: {response.status} {response.reason}")
     except (OSError, http.client.HTTPException) as error:
         failures.append(f"{url}: {error or type(error).__name__}")
     finally:

@@ -4,14 +4,18 @@ A `Store` works on one connection inside the caller's transaction; nothing here 
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, BinaryIO, Final
 
 from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+PIECE_BYTES: Final = 1 << 20
+"""Octets of a CRL that are a row of their own."""
 SESSION_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
 """For libpq's `options`: when an HSM freezes in mid-transaction, what it holds locked is free again after a minute."""
 
@@ -40,14 +44,13 @@ class IssuedCertificate:
 
 @dataclass(frozen=True)
 class IssuedCrl:
-    """A row of `crl`; `base_number` is None for a complete CRL."""
+    """A row of `crl`; `base_number` is None for a complete CRL. Its octets are in `crl_piece`."""
 
     issuer: str
     number: int
     base_number: int | None
     this_update: datetime
     next_update: datetime
-    der: bytes
 
 
 @dataclass(frozen=True)
@@ -166,9 +169,27 @@ class Store:
             )
             return cursor.fetchone()
 
-    def insert_crl(self, crl: IssuedCrl) -> None:
-        """Record a CRL as issued."""
-        self._insert("crl", crl)
+    def insert_crl(self, crl: IssuedCrl, file: BinaryIO) -> None:
+        """Record a CRL as issued, with its octets from where the file is to its end; a piece is in memory at once."""
+        names = [field.name for field in fields(crl)]
+        self._connection.execute(
+            f"insert into crl ({_CRL}) values ({', '.join(['%s'] * len(names))})",  # noqa: S608 -- own names
+            [getattr(crl, name) for name in names],
+        )
+        with (
+            self._connection.cursor() as cursor,
+            cursor.copy("copy crl_piece (issuer, number, piece, octets) from stdin (format binary)") as copy,
+        ):
+            copy.set_types(["text", "int8", "int4", "bytea"])
+            for piece, octets in enumerate(iter(partial(file.read, PIECE_BYTES), b"")):
+                copy.write_row((crl.issuer, crl.number, piece, octets))
+
+    def crl_pieces(self, crl: IssuedCrl) -> Iterator[bytes]:
+        """A CRL's octets in order, a piece in memory at once; the connection is busy until the last is had."""
+        with self._connection.cursor(binary=True) as cursor:
+            query = "select octets from crl_piece where issuer = %s and number = %s order by piece"
+            for (octets,) in cursor.stream(query, [crl.issuer, crl.number]):
+                yield octets
 
     def lock_publication(self) -> None:
         """Let nobody else publish until the connection closes, lest a slow publisher put an old CRL over a new one."""
@@ -186,13 +207,6 @@ class Store:
         with self._connection.cursor(row_factory=class_row(IssuedCertificate)) as cursor:
             cursor.execute(f"select {_CERTIFICATE} from certificate where {column} = %s", [value])  # noqa: S608
             return cursor.fetchone()
-
-    def _insert(self, table: str, row: IssuedCertificate | IssuedCrl) -> None:
-        names = [field.name for field in fields(row)]
-        self._connection.execute(
-            f"insert into {table} ({', '.join(names)}) values ({', '.join(['%s'] * len(names))})",  # noqa: S608
-            [getattr(row, name) for name in names],
-        )
 
     def _lock(self, purpose: str, name: bytes, *, shared: bool) -> None:
         """Take a lock that ends with the transaction. A chance collision of two names costs a wait, nothing else."""

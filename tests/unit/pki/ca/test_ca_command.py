@@ -22,7 +22,9 @@ Run = Callable[..., Any]
 def published(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, bytes]]:
     """What was given to `publish`, whose own tests use real hosts."""
     calls = list[Mapping[str, bytes]]()
-    monkeypatch.setattr(ca, "publish", lambda files, urls, **_: calls.append(files))
+    monkeypatch.setattr(
+        ca, "publish", lambda files, urls, **_: calls.append({file.name: file.read_bytes() for file in files})
+    )
     return calls
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,6 +24,7 @@ OFFICER = "ra01.example.test"
 STEPS = (
     (psycopg.Cursor, "execute"),
     (psycopg.ServerCursor, "execute"),
+    (psycopg.Copy, "write_row"),
     (psycopg.Connection, "commit"),
     (Signer, "sign_digest"),
 )
@@ -109,12 +111,19 @@ def test_an_issue(authority: CertificateAuthority, ca_settings: CaSettings, new_
 
 @pytest.mark.parametrize("kind", ["full", "delta"])
 def test_a_crl(
-    authority: CertificateAuthority, ca_settings: CaSettings, new_request: Callable[[], bytes], kind: str
+    authority: CertificateAuthority,
+    ca_settings: CaSettings,
+    new_request: Callable[[], bytes],
+    tmp_path: Path,
+    kind: str,
 ) -> None:
+    def shown() -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in authority.publications(tmp_path)}
+
     issued = authority.issue(new_request(), "natural-person", "nca-rsa", OFFICER)
     authority.make_crl("nca-rsa", "full", "a timer")
     authority.revoke(int.from_bytes(issued.serial, "big"), "keyCompromise", "nca-rsa", OFFICER)
-    before = authority.publications()
+    before = shown()
     arguments = {"authority": "nca-rsa", "kind": kind, "actor": "a timer"}
     changes = 0
     with psycopg.connect(ca_settings.database, autocommit=True) as connection:
@@ -123,9 +132,8 @@ def test_a_crl(
             assert numbers == list(range(1, len(numbers) + 1))
             journal = "select (object ->> 'number')::int from journal where act = 'crl.issue' order by 1"
             assert numbers == [number for (number,) in connection.execute(journal).fetchall()]
-            shown = authority.publications()
-            changes += shown != before
-            before = shown
+            changes += shown() != before
+            before = shown()
     assert changes == 2, "what died after the commit, and what lived"
     last = CertificateList.load(before["nca-rsa.crl" if kind == "full" else "nca-rsa-delta.crl"])
     assert [entry["user_certificate"].native for entry in last["tbs_cert_list"]["revoked_certificates"]] == [

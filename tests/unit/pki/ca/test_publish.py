@@ -36,6 +36,8 @@ def identities(tmp_path_factory: pytest.TempPathFactory) -> Path:
             *("-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost"),
             *("-addext", "keyUsage=critical,digitalSignature", "-addext", "basicConstraints=critical,CA:FALSE"),
         )
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content)
     return folder
 
 
@@ -85,7 +87,7 @@ def served(identities: Path) -> Iterator[Host]:
 
 def put(identities: Path, *urls: str, client: str = "client", ca: str = "ca") -> None:
     publish(
-        FILES,
+        [identities / name for name in FILES],
         list(urls),
         certificate=identities / f"{client}.crt",
         key=identities / f"{client}.key",

@@ -1,10 +1,12 @@
 """The migrations and the SQL of the CA's tables."""
 
 import argparse
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 
 import psycopg
@@ -15,7 +17,7 @@ from kepil.pki import migrations
 from kepil.pki.der import SEQUENCE, Reader
 from kepil.pki.migrations import Migration, MigrationError, migrate, pending, shipped
 from kepil.pki.revocation import encoded_revocations
-from kepil.pki.store import IssuedCertificate, IssuedCrl, Store, encode_serial
+from kepil.pki.store import PIECE_BYTES, IssuedCertificate, IssuedCrl, Store, encode_serial
 
 Connection = psycopg.Connection[Any]
 
@@ -223,15 +225,26 @@ class TestCrls:
     def test_the_last_crl_of_a_kind(self, connection: Connection) -> None:
         store = Store(connection)
         now = datetime.now(UTC)
-        complete = IssuedCrl("nca-rsa", 1, None, now, now + timedelta(hours=25), b"1")
-        delta = IssuedCrl("nca-rsa", 2, 1, now, now + timedelta(hours=2), b"2")
+        complete = IssuedCrl("nca-rsa", 1, None, now, now + timedelta(hours=25))
+        delta = IssuedCrl("nca-rsa", 2, 1, now, now + timedelta(hours=2))
         assert store.last_crl("nca-rsa") is None
-        store.insert_crl(complete)
-        store.insert_crl(delta)
+        store.insert_crl(complete, BytesIO(b"complete"))
+        store.insert_crl(delta, BytesIO(b"delta"))
         assert store.last_crl("nca-rsa") == delta
         assert store.last_crl("nca-rsa", complete=True) == complete
         assert store.last_crl("nca-rsa", complete=False) == delta
         assert store.last_crl("nca-gost") is None
+        assert list(store.crl_pieces(complete)) == [b"complete"]
+
+    @pytest.mark.parametrize("size", [0, PIECE_BYTES, 2 * PIECE_BYTES + 1])
+    def test_a_crl_of_many_pieces(self, connection: Connection, size: int) -> None:
+        """Nobody has it whole in memory, and it comes out as it went in."""
+        store, octets, now = Store(connection), os.urandom(size), datetime.now(UTC)
+        crl = IssuedCrl("nca-rsa", 1, None, now, now + timedelta(hours=25))
+        store.insert_crl(crl, BytesIO(octets))
+        pieces = list(store.crl_pieces(crl))
+        assert b"".join(pieces) == octets
+        assert all(len(piece) == PIECE_BYTES for piece in pieces[:-1])
 
     def test_a_cut_waits_for_revocations_under_way(self, database: str, connection: Connection) -> None:
         """Else a revocation dated before a complete CRL, but committed after it, is in no delta until the next one."""
