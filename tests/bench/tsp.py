@@ -17,7 +17,7 @@ from asn1crypto import tsp as asn1
 from kepil.pki.tsp import Response
 from tests.bench import common
 
-POLICY = "1.2.398.3.3.2.6.1"
+POLICY = "1.2.398.3.3.2.6.2"
 QUERY = "application/timestamp-query"
 CHRONYC = (
     "#!/bin/sh\necho C6120001,127.0.0.1,3,1763700000.1,-0.0002,0.0,0.00001,-5.2,0.01,0.2,0.004,0.001,64.2,Normal\n"

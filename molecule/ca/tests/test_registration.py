@@ -56,6 +56,17 @@ def test_same_key_is_refused(host: Any, door: str, request_file: str) -> None:
     assert (status, json.loads(body)["code"]) == ("409", "key-seen-before")
 
 
+def test_a_key_that_is_listed_is_refused(host: Any, door: str) -> None:
+    """Threat: a key of Debian's broken generator (CVE-2008-0166), which anybody can make."""
+    host.check_output(
+        f"mkdir -p {FOLDER} && openssl req -new -key /root/known.pem -out {FOLDER}/known.csr "
+        "-subj /C=KZ/L=Astana/O=Molecule/CN=known.example.kz -addext subjectAltName=DNS:known.example.kz"
+    )
+    status, body = post(host, door, f"{FOLDER}/known.csr")
+    assert (status, json.loads(body)["code"]) == ("422", "weak-key")
+    assert "CVE-2008-0166" in body
+
+
 def test_damaged_request_is_refused(host: Any, door: str, request_file: str) -> None:
     """A request whose signature does not hold is nobody's (RFC 2986 section 3)."""
     damaged = f"{FOLDER}/damaged.der"

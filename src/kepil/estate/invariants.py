@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kepil.estate.model import Estate, Flow
 
-UNTRUSTED = ("internet", "organisations", "edge", "mail")
+UNTRUSTED = ("internet", "organisations", "branches", "edge", "mail")
 """Zones whose packets never come near a key (CP-6.7)."""
 GUARDED = ("hsm", "core")
 OFFLINE = "vault"

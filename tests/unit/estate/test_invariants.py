@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kepil.estate.invariants import UNTRUSTED
 from kepil.estate.model import Estate, EstateError
 
 ZONES = {
@@ -13,7 +14,18 @@ ZONES = {
     **{
         name: [f"198.18.{number}.0/24"]
         for number, name in enumerate(
-            ("hsm", "core", "status", "registration", "edge", "mail", "management", "organisations", "internet")
+            (
+                "hsm",
+                "core",
+                "status",
+                "registration",
+                "branches",
+                "edge",
+                "mail",
+                "management",
+                "organisations",
+                "internet",
+            )
         )
     },
 }
@@ -57,7 +69,7 @@ def test_a_root_with_a_flow() -> None:
 
 
 @pytest.mark.clause("CP-6.7")
-@pytest.mark.parametrize("stranger", ["internet", "organisations", "edge", "mail"])
+@pytest.mark.parametrize("stranger", UNTRUSTED)
 def test_a_stranger_that_reaches_the_core(stranger: str) -> None:
     with pytest.raises(EstateError, match=f"zone core is reached from {stranger};"):
         estate((stranger, "core"))

@@ -416,6 +416,25 @@ def test_a_clock_set_back_is_refused(estate: Estate) -> None:
         estate.make_crl("full")
 
 
+@pytest.mark.clause("CP-2.3")
+@pytest.mark.parametrize(("hours", "told"), [(24, False), (26, True)])
+def test_a_missed_run_is_caught_up_and_told(
+    estate: Estate, caplog: pytest.LogCaptureFixture, hours: int, told: bool
+) -> None:
+    """Threat: the timer slept, the CRL ended, and nobody hears of it."""
+    with psycopg.connect(estate.database) as connection:
+        connection.execute(
+            "insert into crl values ('nca-rsa', 1, null, now() - %(age)s, now() + interval '1 hour')",
+            {"age": timedelta(hours=hours)},
+        )
+    assert estate.make_crl("full").number == 2
+    late = estate.rows(
+        "select object ->> 'kind', (object ->> 'seconds')::int / 3600 from journal where act = 'crl.late'"
+    )
+    assert late == ([("full", 2)] if told else [])
+    assert ("a run was missed" in caplog.text) == told
+
+
 @pytest.mark.parametrize("text", ["", "xyz", "-1", "0x10", "1" * 41, "١٢"])
 def test_what_is_no_serial_number(text: str) -> None:
     with pytest.raises(UnknownCertificateError, match="no serial number"):

@@ -8,7 +8,7 @@ import pytest
 
 from kepil.pki.settings import CaSettings, KeySettings, OcspSettings, SettingsError, TspSettings
 
-UNIT = {"certificate": "/etc/kepil/pki/tsp-rsa.crt", "key": "pkcs11:token=tsp", "policy": "1.2.398.3.3.2.6.1"}
+UNIT = {"certificate": "/etc/kepil/pki/tsp-rsa.crt", "key": "pkcs11:token=tsp", "policy": "1.2.398.3.3.2.6.2"}
 KEY = KeySettings(certificate=Path("/c"), key="/k", activation=Path("hsm-ocsp.pin"))
 
 

@@ -19,7 +19,7 @@ from kepil.pki.credential import Credential, read_certificate
 from kepil.pki.settings import KeySettings
 
 NOW = datetime(2026, 11, 21, 6, 0, 0, 123456, UTC)
-POLICY = "1.2.398.3.3.2.6.1"
+POLICY = "1.2.398.3.3.2.6.2"
 
 
 class FixedClock:

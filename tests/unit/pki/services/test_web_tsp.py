@@ -16,7 +16,7 @@ from kepil.pki.tsp import Response
 from kepil.pki.web.tsp import create_app
 
 POST = {"Content-Type": "application/timestamp-query"}
-POLICY = "1.2.398.3.3.2.6.1"
+POLICY = "1.2.398.3.3.2.6.2"
 TRACKING = "C6120001,198.18.0.1,3,1763700000.1,-0.0002,0.0,0.00001,-5.2,0.01,0.2,0.004,0.001,64.2,Normal"
 
 
