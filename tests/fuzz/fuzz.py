@@ -1,4 +1,4 @@
-"""Search for input that a reader takes badly, guided by what code it reaches: ocsp, tsp or csr.
+"""Search for input that a reader takes badly, guided by what code it reaches: ocsp, tsp, csr or ra.
 
     mkdir -p /tmp/found && python -m tests.fuzz.fuzz ocsp -max_total_time=60 /tmp/found
 

@@ -10,10 +10,12 @@ from typing import Final
 import yaml
 from asn1crypto import ocsp as asn1_ocsp
 from asn1crypto import tsp as asn1_tsp
+from pydantic import ValidationError
 
 from kepil.errors import KepilError
 from kepil.pki import ocsp, request, tsp
 from kepil.pki.profile import Profile, load_profiles
+from kepil.ra.messages import NewApplication
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 PROFILES: Final = Path(__file__).parents[2] / "inventories/common/group_vars/all/profiles.yml"
@@ -56,12 +58,27 @@ def read_csr(data: bytes) -> bool:
     return True
 
 
+def read_application(data: bytes) -> bool:
+    """Read what a registrar enters, as the registration authority does, and check the request in it."""
+    try:
+        entered = NewApplication.model_validate_json(data)
+        request.check(request.read_request(entered.request.encode()), _profiles()[entered.profile])
+    except (ValidationError, KeyError, KepilError):
+        return False
+    return True
+
+
 @cache
 def _profiles() -> dict[str, Profile]:
     return load_profiles(yaml.safe_load(PROFILES.read_text("utf-8"))["pki_profiles"])
 
 
-TARGETS: Final[dict[str, Callable[[bytes], bool]]] = {"ocsp": read_ocsp, "tsp": read_tsp, "csr": read_csr}
+TARGETS: Final[dict[str, Callable[[bytes], bool]]] = {
+    "ocsp": read_ocsp,
+    "tsp": read_tsp,
+    "csr": read_csr,
+    "ra": read_application,
+}
 """By the name of its folder in the corpus. Each tells whether it accepted; an exception is a finding."""
 
 

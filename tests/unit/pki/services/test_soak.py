@@ -24,7 +24,7 @@ from tests.fuzz.targets import corpus
 WARM, SOAK = 2_000, 8_000
 """Requests before memory is read, and between the two readings."""
 GROWTH_KIB = 500
-"""What allocators may keep meanwhile. A copy of each request, or a context of OpenSSL, is more."""
+"""What allocators may keep meanwhile. A thousand octets forgotten with each request are sixteen times that."""
 USER = 4
 POLICY = "1.2.398.3.3.2.6.2"
 CHRONYC = """#!/bin/sh
