@@ -8,7 +8,7 @@ from typing import Any
 
 testinfra_hosts = ["ansible://ocsp"]
 
-UNIT = "kepil-ocsp.service"
+UNIT = "kepil-ocsp@1.service"
 MOST_EXPOSED = 3.0
 
 
@@ -53,6 +53,16 @@ def test_it_cannot_change_what_it_answers_from(host: Any) -> None:
     )
     assert tried.rc != 0
     assert "permission denied" in tried.stderr
+
+
+def test_each_process_stands_by_itself(host: Any, variables: dict[str, Any]) -> None:
+    """Threat: a process that dies takes the responder with it. Those that are left answer, and it comes back."""
+    units = [f"kepil-ocsp@{number}.service" for number in range(1, variables["ocsp_workers"] + 1)]
+    assert len(units) > 1
+    host.check_output(f"systemctl kill --signal=KILL {units[-1]}")
+    assert json.loads(host.check_output(READ_HEALTH))["healthy"] is True
+    host.check_output(f"timeout 30 sh -c 'until systemctl is-active {units[-1]}; do sleep 0.2; done'")
+    assert host.check_output("systemctl list-units --plain --no-legend 'kepil-ocsp@*'").count("running") == len(units)
 
 
 def test_it_says_that_it_is_well(host: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 testinfra_hosts = ["ansible://tsp"]
 
-UNIT = "kepil-tsp.service"
+UNIT = "kepil-tsp@1.service"
 MOST_EXPOSED = 3.0
 
 

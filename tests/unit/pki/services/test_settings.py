@@ -51,8 +51,8 @@ def test_a_missing_file_or_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_activation_comes_from_the_units_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/kepil-ocsp.service")
-    assert KEY.activation_file == Path("/run/credentials/kepil-ocsp.service/hsm-ocsp.pin")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/kepil-ocsp@1.service")
+    assert KEY.activation_file == Path("/run/credentials/kepil-ocsp@1.service/hsm-ocsp.pin")
     assert KEY.model_copy(update={"activation": Path("/etc/pin")}).activation_file == Path("/etc/pin")
     assert KEY.model_copy(update={"activation": None}).activation_file is None
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
