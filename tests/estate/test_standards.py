@@ -27,7 +27,7 @@ def anyone(on: Callable[[str], Any]) -> Any:
 
 
 @pytest.mark.clause("CP-7.1")
-@pytest.mark.parametrize("name", ["krnca-rsa", "nca-rsa"])
+@pytest.mark.parametrize("name", ["krnca-rsa", "nca-rsa", "krnca-gost", "nca-gost"])
 def test_published_certificates(anyone: Any, estate: Estate, tmp_path: Path, name: str) -> None:
     anyone(f"curl -sSf -o {HERE}/{name}.crt http://pki.{estate.domain}/{name}.crt")
     path = tmp_path / "certificate.der"
@@ -46,11 +46,11 @@ def test_certificates_of_the_services(
 
 
 @pytest.mark.clause("CP-2.2")
-@pytest.mark.parametrize("name", ["krnca-rsa.crl", "nca-rsa.crl", "nca-rsa-delta.crl"])
+@pytest.mark.parametrize("name", ["krnca-rsa", "nca-rsa", "nca-rsa-delta", "krnca-gost", "nca-gost", "nca-gost-delta"])
 def test_published_crls(anyone: Any, estate: Estate, tmp_path: Path, name: str) -> None:
-    anyone(f"curl -sSf -o {HERE}/{name} http://pki.{estate.domain}/{name}")
+    anyone(f"curl -sSf -o {HERE}/list.crl http://pki.{estate.domain}/{name}.crl")
     path = tmp_path / "list.crl"
-    path.write_bytes(anyone.get(f"{HERE}/{name}"))
+    path.write_bytes(anyone.get(f"{HERE}/list.crl"))
     assert findings("lint_crl", "-t", "CRL", "-p", "PKIX", str(path)) == {}
 
 

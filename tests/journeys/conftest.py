@@ -46,20 +46,20 @@ class Officer:
         status = self.shell(f"cd {HERE} && curl -sS {INTERNAL_TLS} -o answer -w %{{http_code}} {arguments}")
         return int(status[-3:]), self.shell.get(f"{HERE}/answer")
 
-    def submit(self, request: bytes, profile: str) -> tuple[int, bytes]:
+    def submit(self, request: bytes, profile: str, authority: str = "nca-rsa") -> tuple[int, bytes]:
         """HTTP status and body for a certification request."""
         self.shell.put(f"{HERE}/request", request)
         return self._ask(
             f'-H "Content-Type: application/pkcs10" --data-binary @request'
-            f' "{self.api}/certificates?authority=nca-rsa&profile={profile}"'
+            f' "{self.api}/certificates?authority={authority}&profile={profile}"'
         )
 
-    def revoke(self, serial: str, reason: str) -> tuple[int, bytes]:
+    def revoke(self, serial: str, reason: str, authority: str = "nca-rsa") -> tuple[int, bytes]:
         """HTTP status and body for a revocation."""
         self.shell.put(f"{HERE}/revocation", json.dumps({"reason": reason}).encode())
         return self._ask(
             f'-H "Content-Type: application/json" --data-binary @revocation'
-            f' "{self.api}/certificates/{serial}/revocation?authority=nca-rsa"'
+            f' "{self.api}/certificates/{serial}/revocation?authority={authority}"'
         )
 
 
