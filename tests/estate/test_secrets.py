@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 
 from kepil.estate.model import Estate
+from kepil.pki.hierarchy import key_place
+from kepil.pki.profile import load_member
+
+MEMBERS = ("root", "issuing", "ocsp", "tsp")
 
 # The patterns are read from the files by grep itself, so that no secret appears on a command line here either.
 SEARCH = """
@@ -36,9 +40,17 @@ def test_there_is_something_to_search_for(estate: Estate, on: Callable[[str], An
         assert on(host.name)("cat /etc/kepil/credentials/*.pin | wc -c").strip() not in ("", "0")
 
 
+@pytest.fixture
+def key_files(everywhere: dict[str, Any]) -> set[str]:
+    """Keys that are files because the software HSM has nothing for them; in production there are none."""
+    members = [each[member] for each in everywhere["pki_hierarchies"].values() for member in each if member in MEMBERS]
+    places = [key_place(load_member(member), everywhere["hsm_file_key_types"]) for member in members]
+    return {place["uri"] for place in places if place["in_file"]}
+
+
 @pytest.mark.clause("CP-6.2")
-def test_no_private_ca_key_is_a_file(estate: Estate, on: Callable[[str], Any]) -> None:
-    """Keys of the hierarchies live in tokens; the only key files are the hosts' own TLS keys and the internal CA's."""
+def test_no_private_ca_key_is_a_file(estate: Estate, on: Callable[[str], Any], key_files: set[str]) -> None:
+    """Keys of the hierarchies live in tokens, or encrypted where the inventory says so; the others are the hosts' own."""
     allowed = {
         "/etc/ssl/private/kepil-internal.key",
         "/etc/kepil/internal-ca/ca.key",
@@ -46,5 +58,6 @@ def test_no_private_ca_key_is_a_file(estate: Estate, on: Callable[[str], Any]) -
     }
     for name in estate.hosts:
         # grep ends with 1 where it finds nothing, which is what is hoped for.
-        found = set(on(name)("grep -rlsE 'BEGIN ([A-Z]+ )?PRIVATE KEY' /etc /srv /var/lib /opt/kepil || true").split())
-        assert {path for path in found if "/dist-packages/" not in path} <= allowed, name
+        for kind, expected in (("([A-Z]+ )?", allowed | key_files), ("((RSA|EC|DSA) )?", allowed)):
+            found = set(on(name)(f"grep -rlsE 'BEGIN {kind}PRIVATE KEY' /etc /srv /var/lib /opt/kepil || true").split())
+            assert {path for path in found if "/dist-packages/" not in path} <= expected, name
