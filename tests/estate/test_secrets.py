@@ -50,7 +50,7 @@ def key_files(everywhere: dict[str, Any]) -> set[str]:
 
 @pytest.mark.clause("CP-6.2")
 def test_no_private_ca_key_is_a_file(estate: Estate, on: Callable[[str], Any], key_files: set[str]) -> None:
-    """Keys of the hierarchies live in tokens, or encrypted where the inventory says so; the others are the hosts' own."""
+    """Keys of the hierarchies live in tokens, or encrypted where the inventory says so."""
     allowed = {
         "/etc/ssl/private/kepil-internal.key",
         "/etc/kepil/internal-ca/ca.key",
