@@ -39,6 +39,10 @@ class Plan(Document):
         """Of the content."""
         return sha256(self.content).hexdigest()
 
+    def check(self) -> None:
+        """Raise DefinitionError where it cannot work."""
+        check(self.id, self.roles, self.holds, self.steps, self.threshold)
+
     def write(self, path: Path) -> None:
         """Write once; raises DocumentError where the file is there."""
         write_once(path, self.content)
@@ -61,7 +65,7 @@ def make_plan(definition: Definition, environment: str, hierarchies: Mapping[str
     except KeyError as error:
         known = "name, family, root, issuing, partition, and those only in steps with `each`"
         raise DefinitionError(f"{definition.id}: {{{error.args[0]}}} stands for nothing; known are {known}") from error
-    check(plan.id, plan.roles, plan.holds, plan.steps, plan.threshold)
+    plan.check()
     return plan
 
 
@@ -70,7 +74,7 @@ def read_plan(path: Path) -> Plan:
     plan = parse(path.read_bytes(), Plan, path)
     if plan.content != path.read_bytes():
         raise DefinitionError(f"{path}: not as this project writes plans: make it again with kepil ceremony plan")
-    check(plan.id, plan.roles, plan.holds, plan.steps, plan.threshold)
+    plan.check()
     return plan
 
 

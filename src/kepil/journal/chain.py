@@ -87,6 +87,22 @@ class Journal:
             self._write_head(entry)
             return entry
 
+    def recover(self) -> bytes:
+        """Take off an entry that was cut off while it was written, and return what there was of it.
+
+        Nobody was told that such an entry stands: `append` returns after the whole line is on the disk.
+        """
+        if not self.path.exists():
+            return b""
+        with self._locked(os.O_RDWR, fcntl.LOCK_EX) as file:
+            content = _read(file)
+            whole = content[: content.rfind(b"\n") + 1]
+            self._verify(whole)
+            if content != whole:
+                os.ftruncate(file, len(whole))
+                os.fsync(file)
+            return content[len(whole) :]
+
     def entries(self) -> list[Entry]:
         """All entries, verified; raises JournalError that names the line where the chain breaks."""
         if not self.path.exists():

@@ -121,10 +121,13 @@ def sign(document: Path, content: bytes, key: Path, allowed: AllowedSigners, at:
     return person
 
 
-def make_signature(content: bytes, key: Path, namespace: str) -> bytes:
-    """Sign with a key file, or with the agent's key of a public key file. Raises SignatureError."""
-    # Its messages go to the terminal: a security key asks there to be touched.
-    done = ssh_keygen("sign", "-f", key, "-n", namespace, content=content, stderr=None)
+def make_signature(content: bytes, key: Path, namespace: str, *, quiet: bool = False) -> bytes:
+    """Sign with a key file, or with the agent's key of a public key file. Raises SignatureError.
+
+    Messages go to the terminal, where a security key asks to be touched, unless it is to be quiet.
+    """
+    stderr = subprocess.PIPE if quiet else None
+    done = ssh_keygen("sign", "-f", key, "-n", namespace, content=content, stderr=stderr)
     if done.returncode != 0:
         raise SignatureError(f"{key}: ssh-keygen did not sign (exit {done.returncode})")
     return done.stdout

@@ -7,48 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from kepil.ceremony.definition import LANGUAGES, DefinitionError, read_definition
-from kepil.ceremony.plan import Plan, make_plan, read_plan
+from kepil.ceremony.plan import make_plan, read_plan
 from kepil.signed.document import DocumentError
 
-from .conftest import PROJECT, SCRIPTS
+from .conftest import PROJECT, SCRIPTS, definition, planned, step, text
 
 Change = Callable[[dict[str, Any]], Any]
-
-
-def text(words: str) -> dict[str, str]:
-    return {"kk": words, "ru": words, "en": words}
-
-
-def step(identity: str, **changes: Any) -> dict[str, Any]:
-    stated = {"id": identity, "title": text(identity), "expect": text("Done"), "actor": "operator"}
-    return stated | {"confirms": {"custodian": "2", "witness": "1"}} | changes
-
-
-def stated() -> dict[str, Any]:
-    """A ceremony that works: account, key, certificate, account."""
-    return {
-        "id": "trial",
-        "title": text("Trial"),
-        "purpose": text("Try"),
-        "clauses": ["CP-6.1"],
-        "roles": {"operator": "1", "custodian": "2", "witness": "1", "auditor": "1"},
-        "holds": {"partition:root": "once"},
-        "steps": [
-            step("before", act="account", account="true"),
-            step("key", each="root", act="key", needs=["partition:root"], makes=["key:{name}"]),
-            step("sign", each="root", act="sign", needs=["key:{name}"], makes=["certificate:{name}"]),
-            step("after", act="account", account="true"),
-        ],
-    }
-
-
-def planned(folder: Path, content: dict[str, Any], hierarchies: dict[str, Any]) -> Plan:
-    file = folder / "trial.yml"
-    file.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
-    return make_plan(read_definition(file), "trial", hierarchies)
 
 
 @pytest.mark.clause("CP-6.1")
@@ -62,14 +28,14 @@ def test_the_estates_ceremonies_can_work_and_have_their_playbook(file: Path, hie
 
 
 def test_steps_are_there_once_for_each_hierarchy(tmp_path: Path, hierarchies: dict[str, Any]) -> None:
-    plan = planned(tmp_path, stated(), hierarchies)
+    plan = planned(tmp_path, definition(), hierarchies)
     keys = ["key-krnca-rsa", "key-krnca-gost"]
     assert [s.id for s in plan.steps] == ["before", *keys, "sign-krnca-rsa", "sign-krnca-gost", "after"]
     assert plan.steps[1].makes == ("key:krnca-rsa",)
 
 
 def test_a_plan_is_read_as_it_was_written_and_not_otherwise(tmp_path: Path, hierarchies: dict[str, Any]) -> None:
-    plan = planned(tmp_path, stated(), hierarchies)
+    plan = planned(tmp_path, definition(), hierarchies)
     plan.write(tmp_path / "plan.json")
     assert read_plan(tmp_path / "plan.json") == plan
     with pytest.raises(DocumentError, match="never replaced"):
@@ -95,7 +61,10 @@ def without_witness(content: dict[str, Any]) -> None:
         (lambda c: c["steps"][1].update(actor="auditor"), "auditor acts, who must only look on"),
         (lambda c: c["steps"][1].update(confirms={"custodian": "3"}), "3 people confirm as custodian, and 2 will be"),
         (lambda c: c["steps"][1].update(confirms={"witness": "1"}), "partition:root is touched, and one person"),
-        (lambda c: c["steps"][0].update({"confirms": {"witness": "1"}, "secret": "true"}), "secrets pass, and one person"),
+        (
+            lambda c: c["steps"][0].update({"confirms": {"witness": "1"}, "secret": "true"}),
+            "secrets pass, and one",
+        ),
         (lambda c: c["steps"][0].update(confirms={"operator": "1"}), "the operator who acts confirms alone"),
         (lambda c: c["steps"].pop(), "account is not taken both before and after"),
         (lambda c: c["steps"].pop(0), "account is not taken both before and after"),
@@ -109,7 +78,7 @@ def without_witness(content: dict[str, Any]) -> None:
     ],
 )
 def test_what_cannot_work_is_refused(tmp_path: Path, hierarchies: dict[str, Any], change: Change, reason: str) -> None:
-    content = stated()
+    content = definition()
     change(content)
     with pytest.raises(DefinitionError, match=reason):
         planned(tmp_path, content, hierarchies)
@@ -129,7 +98,7 @@ def test_what_cannot_work_is_refused(tmp_path: Path, hierarchies: dict[str, Any]
 def test_what_is_no_definition_is_named(
     tmp_path: Path, hierarchies: dict[str, Any], change: Change, reason: str
 ) -> None:
-    content = stated()
+    content = definition()
     change(content)
     with pytest.raises((DefinitionError, DocumentError), match=reason):
         planned(tmp_path, content, hierarchies)
