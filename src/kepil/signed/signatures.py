@@ -46,6 +46,10 @@ class AllowedSigners:
         """Everyone who may sign, today or ever."""
         return set(self._holders.values())
 
+    def holder(self, key: str) -> str | None:
+        """Whose key this is (`TYPE BASE64`), if it is anybody's."""
+        return self._holders.get(key.split()[1])
+
     def verify(self, content: bytes, signature: Path, person: str, at: datetime) -> None:
         """Raise SignatureError unless this person signed this content with a key that is valid at that time."""
         if person not in self.people:
