@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from kepil.ceremony.bundle import pack, sign_seal
 from kepil.ceremony.people import People, Person
 from kepil.ceremony.plan import Plan
 from kepil.ceremony.roles import Role
@@ -23,6 +24,15 @@ def rehearsal_people(plan: Plan, folder: Path) -> People:
             _person(folder, role, number) for role, wanted in plan.roles.items() for number in range(1, wanted + 1)
         )
     )
+
+
+def seal_rehearsal(folder: Path, people: People, keys: Path) -> None:
+    """Pack a rehearsed ceremony into `bundle`, and have two participants sign the seal. Raises KepilError."""
+    pack(folder / "ceremony", folder / "bundle")
+    sealers = [next(p.id for p in people.people if role in p.roles) for role in ("auditor", "custodian")]
+    for person in sealers:
+        sign_seal(folder / "bundle", person, keys / person, people, quiet=True)
+    people.allowed_signers(keys)
 
 
 def _person(folder: Path, role: Role, number: int) -> Person:

@@ -14,10 +14,13 @@ from typing import Any
 
 from asn1crypto import pem, x509
 
+from kepil.ceremony.activation import encrypt, new_secret, split
+from kepil.ceremony.course import follow
 from kepil.ceremony.definition import Step, Thing
 from kepil.ceremony.evidence import FILES, describe_certificate, describe_file, kind, name_of
 from kepil.ceremony.plan import Plan
 from kepil.errors import KepilError
+from kepil.journal.chain import Journal
 
 MODULE = {"make": "Kepil", "model": "Rehearsal stand-in", "serial": "STANDIN-1", "firmware": "none"}
 _CA = """[ca]
@@ -80,6 +83,8 @@ class StandIn:
                 return self._certificate(name, self._issuers[step.id], files)
             case "crl":
                 return self._crl(name, files)
+            case "shares":
+                return self._shares(name, files.parent)
             case other:
                 raise StandInError(f"step {step.id}: a stand-in makes no {other}")
 
@@ -123,6 +128,19 @@ class StandIn:
         words = ("ca", "-gencrl", "-config", config, "-keyfile", self._pem(name), "-cert", certificate)
         self._openssl(*words, out=files / f"{name}.crl")
         return describe_file(files / f"{name}.crl")
+
+    def _shares(self, name: str, folder: Path) -> dict[str, Any]:
+        """Split what would open a partition, and encrypt each share to its custodian."""
+        course = follow(Journal(folder / "journal.jsonl").entries())
+        custodians = course.people.holders("custodian")
+        threshold = course.plan.threshold or len(custodians)
+        holders: dict[str, str] = {}
+        shares = split(new_secret(), threshold, len(custodians))
+        for person, share in zip(custodians, shares, strict=True):
+            encrypted = encrypt(share, person.certificate or "")
+            (self.module / f"{name}.{person.id}.cms").write_bytes(encrypted)
+            holders[person.id] = sha256(encrypted).hexdigest()
+        return {"threshold": threshold, "holders": holders}
 
     def _account(self) -> dict[str, str]:
         return {path.stem: self._public(path.stem) for path in sorted(self.module.glob("*.pem"))}
