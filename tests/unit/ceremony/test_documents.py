@@ -16,6 +16,7 @@ from kepil.ceremony.course import follow
 from kepil.ceremony.definition import LANGUAGES, Language
 from kepil.ceremony.documents import render
 from kepil.ceremony.engine import ActFailedError, Ceremony, RefusedError
+from kepil.ceremony.shown import rows
 from kepil.journal.chain import Entry, Journal
 
 from .conftest import Hall
@@ -58,7 +59,7 @@ def test_minutes_have_what_the_standard_asks_for(hall: Hall, entries: list[Entry
     (module,) = course.modules.values()
     wanted += [module.make, module.model, module.serial, module.firmware]
     for sha256 in (key["sha256"], course.made["certificate:krnca-rsa"]["fingerprint"], course.head, course.plan.sha256):
-        wanted += [" ".join(render.rows(sha256))]
+        wanted += [" ".join(rows(sha256))]
     missing = [text for text in wanted if text not in page]
     assert not missing
 
@@ -79,7 +80,7 @@ def test_the_script_has_every_step_and_room_for_initials(hall: Hall, language: L
     for number, step in enumerate(hall.plan.steps, start=1):
         assert f'<td class="number">{number}</td> <td><b>{getattr(step.title, language)}</b>' in page
         assert getattr(step.expect, language) in page
-    assert " ".join(render.rows(hall.plan.sha256)) in page
+    assert " ".join(rows(hall.plan.sha256)) in page
 
 
 def test_every_word_is_there_in_three_languages() -> None:
@@ -108,8 +109,8 @@ Path(sys.argv[3]).write_bytes(pdf(html))
 def test_two_processes_render_the_same_bytes(hall: Hall, entries: list[Entry], tmp_path: Path) -> None:
     assert entries
     for name in ("one", "two"):
-        words = [sys.executable, "-c", RENDER, hall.folder / "journal.jsonl", tmp_path / f"{name}.html"]
-        subprocess.run([*words, tmp_path / f"{name}.pdf"], check=True)
+        made = [str(tmp_path / f"{name}.{kind}") for kind in ("html", "pdf")]
+        subprocess.run([sys.executable, "-c", RENDER, str(hall.folder / "journal.jsonl"), *made], check=True)
     for suffix in ("html", "pdf"):
         assert (tmp_path / f"one.{suffix}").read_bytes() == (tmp_path / f"two.{suffix}").read_bytes()
 
