@@ -35,10 +35,11 @@ class BundleError(KepilError):
 
 
 class Seal(Document):
-    """What the bundle holds, by SHA-256."""
+    """What the bundle holds, by SHA-256. `form` is that of the templates from which its documents were made."""
 
     ceremony: Name
     head: Sha256
+    form: Sha256
     files: Annotated[dict[str, Sha256], Field(min_length=1)]
 
     @property
@@ -65,7 +66,8 @@ def pack(folder: Path, bundle: Path) -> Seal:
     entries = ceremony.journal.entries()
     render.write_documents(bundle / DOCUMENTS, "script", render.scripts(ceremony.course.plan))
     render.write_documents(bundle / DOCUMENTS, "minutes", render.all_minutes(entries))
-    seal = Seal(ceremony=ceremony.course.ceremony, head=ceremony.course.head, files=contents(bundle))
+    course = ceremony.course
+    seal = Seal(ceremony=course.ceremony, head=course.head, form=render.form(), files=contents(bundle))
     write_once(bundle / SEAL, seal.content)
     return seal
 

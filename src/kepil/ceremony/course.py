@@ -15,23 +15,16 @@ from typing import Any, Literal
 
 from kepil.ceremony.definition import Step, Thing
 from kepil.ceremony.evidence import Evidence, Module, kind, name_of, read_evidence
+from kepil.ceremony.examination import ABORTERS, CourseError, examine
 from kepil.ceremony.people import People
 from kepil.ceremony.plan import Plan
 from kepil.ceremony.reconcile import reconcile
-from kepil.ceremony.roles import INDEPENDENT, Role
-from kepil.ceremony.shown import shown, typed_row
-from kepil.ceremony.statement import Signed, Statement, verify
-from kepil.errors import KepilError
+from kepil.ceremony.roles import Role
+from kepil.ceremony.statement import Signed, Statement
 from kepil.journal.chain import Entry
 from kepil.signed.document import Name, build
 
 Phase = Literal["gathering", "working", "removing", "closing", "closed"]
-ABORTERS = 2
-"""How many people end a ceremony before its end; one of them is independent."""
-
-
-class CourseError(KepilError):
-    """This may not come next in a ceremony; the message says what is awaited."""
 
 
 @dataclass
@@ -88,7 +81,7 @@ class Course:
             case "gathering":
                 return [person.id for person in self.people.people if person.id not in self.present]
             case "working" if not self.must_act():
-                return [f"{role} ({number})" for role, number in self._open_roles().items()]
+                return [f"{role} ({number})" for role, number in self.open_roles().items()]
             case "closing":
                 return [person for person in self._who_closes() if person not in self.closers]
             case _:
@@ -106,7 +99,7 @@ class Course:
         if self.phase == "working":
             if self.must_act() or identity in [who for who, _ in self.confirmed]:
                 return None
-            return next((role for role in self._open_roles() if role in person.roles), None)
+            return next((role for role in self.open_roles() if role in person.roles), None)
         return person.roles[0] if identity in self.awaited() else None
 
     def follow(self, entry: Entry) -> None:
@@ -133,72 +126,11 @@ class Course:
             raise CourseError(
                 f"entry {entry.number}: it is called {entry.event}, and '{signed.statement.act}' was signed"
             )
-        self.examine(signed)
+        examine(self, signed)
         getattr(self, f"_{entry.event}")(signed.statement)
 
-    def examine(self, signed: Signed) -> None:
-        """Raise KepilError unless this statement may come next, says what was shown, and is signed by who it names."""
-        statement = signed.statement
-        if (statement.ceremony, statement.plan) != (self.ceremony, self.plan.sha256):
-            raise CourseError(f"{statement.person}: the signature is for another ceremony")
-        if statement.previous != self.head:
-            raise CourseError(f"{statement.person}: the signature follows another entry; show it again and sign anew")
-        verify(signed, self.people)
-        self._examine_place(statement)
-        person = self.people.get(statement.person)
-        if person is None or statement.shown != shown(self, statement.act, person.language):
-            raise CourseError(f"{statement.person}: something else was shown than this step shows")
-
-    def _examine_place(self, statement: Statement) -> None:
-        who, role = statement.person, statement.role
-        person = self.people.get(who)
-        if person is None or role not in person.roles:
-            raise CourseError(f"{who} is no {role} of this ceremony")
-        if statement.act == "abort":
-            self._examine_abort(statement)
-            return
-        wanted = {"gathering": "present", "working": "confirm", "closing": "close"}.get(self.phase)
-        if statement.act != wanted or (self.must_act()):
-            raise CourseError(
-                f"{who}: '{statement.act}' is not awaited now: {', '.join(self.awaited()) or 'an act'} is"
-            )
-        if statement.act != "confirm":
-            if who not in self.awaited():
-                raise CourseError(f"{who} is not awaited: {', '.join(self.awaited())}")
-            return
-        self._examine_confirmation(statement)
-
-    def _examine_confirmation(self, statement: Statement) -> None:
-        who, role, step = statement.person, statement.role, self.current
-        if statement.step != step.id:
-            raise CourseError(f"{who}: step {step.id} is to be confirmed, not {statement.step}")
-        if who in [other for other, _ in self.confirmed]:
-            raise CourseError(
-                f"{who} has confirmed step {step.id} already; it needs {', '.join(self.awaited())} besides"
-            )
-        if role not in self._open_roles():
-            raise CourseError(f"{who}: step {step.id} awaits no {role}, but {', '.join(self.awaited())}")
-        if statement.typed != typed_row(self):
-            raise CourseError(
-                f"{who}: what was typed is not the row of the fingerprint that was asked for: read it again"
-            )
-
-    def _examine_abort(self, statement: Statement) -> None:
-        if self.aborted:
-            raise CourseError("the ceremony has been aborted already")
-        if statement.note is None:
-            raise CourseError(f"{statement.person}: say why the ceremony is aborted")
-        people = [*self.aborters, statement.person]
-        if len(set(people)) < len(people):
-            raise CourseError(f"{statement.person} has signed already; {ABORTERS} different people abort a ceremony")
-        if len(people) == ABORTERS and not any(self._independent(person) for person in people):
-            raise CourseError(f"one of those who abort is {' or '.join(sorted(INDEPENDENT))}")
-
-    def _independent(self, identity: str) -> bool:
-        person = self.people.get(identity)
-        return person is not None and not INDEPENDENT.isdisjoint(person.roles)
-
-    def _open_roles(self) -> dict[Role, int]:
+    def open_roles(self) -> dict[Role, int]:
+        """How many people of each role are still to confirm the current step."""
         taken = Counter(role for _, role in self.confirmed)
         return {role: n - taken[role] for role, n in self.current.confirms.items() if n > taken[role]}
 
@@ -237,7 +169,7 @@ class Course:
 
     def _confirm(self, statement: Statement) -> None:
         self.confirmed.append((statement.person, statement.role))
-        if not self._open_roles():
+        if not self.open_roles():
             self.step, self.confirmed, self.evidence = self.step + 1, [], None
             if self.step == len(self.plan.steps):
                 self.phase = "closing"
@@ -274,17 +206,24 @@ SIGNED = ("present", "confirm", "abort", "close")
 EVENTS = (*SIGNED, "began", "performed", "failed", "refused", "resumed", "removed")
 
 
+RULES = 1
+"""The version of these rules, in a journal's first entry: what would refuse an older journal is a new version."""
+
+
 def opening(ceremony: Name, plan: Plan, people: People) -> dict[str, Any]:
     """What the first entry says: all that the journal needs to be understood without anything beside it."""
     stated = plan.model_dump(mode="json", exclude_defaults=True)
-    return {"ceremony": ceremony, "plan": stated, "people": people.model_dump(mode="json", exclude_none=True)}
+    known = people.model_dump(mode="json", exclude_none=True)
+    return {"ceremony": ceremony, "plan": stated, "people": known, "rules": RULES}
 
 
 def begin(first: Entry) -> Course:
     """The course that a journal's first entry opens. Raises KepilError where it opens none that can be held."""
     where = Path(f"entry {first.number}")
-    if first.event != "opened" or set(first.data) != {"ceremony", "plan", "people"}:
+    if first.event != "opened" or set(first.data) != {"ceremony", "plan", "people", "rules"}:
         raise CourseError(f"{where}: a ceremony is opened by its first entry")
+    if first.data["rules"] != RULES:
+        raise CourseError(f"{where}: held by rules {first.data['rules']}; this version knows {RULES} alone")
     plan, people = build(Plan, first.data["plan"], where), build(People, first.data["people"], where)
     if dict(first.data) != opening(first.data["ceremony"], plan, people):
         raise CourseError(f"{where}: not as this project opens ceremonies")

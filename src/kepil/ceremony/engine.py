@@ -11,9 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from kepil.ceremony.course import SIGNED, Course, CourseError, follow, opening
+from kepil.ceremony.course import SIGNED, Course, follow, opening
 from kepil.ceremony.definition import Step, Thing
 from kepil.ceremony.evidence import FILES, check_file
+from kepil.ceremony.examination import CourseError, examine
 from kepil.ceremony.people import People
 from kepil.ceremony.plan import Plan
 from kepil.ceremony.roles import Role
@@ -102,7 +103,7 @@ class Ceremony:
     def accept(self, signed: Signed) -> None:
         """Take a signature. Raises RefusedError, and records the attempt, where it may not come or does not hold."""
         try:
-            self.course.examine(signed)
+            examine(self.course, signed)
         except KepilError as error:
             statement = signed.statement
             self._append(

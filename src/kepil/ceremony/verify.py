@@ -62,6 +62,7 @@ def verify_bundle(
     course = _course(bundle, entries)
     faults: list[str] = []
     stamped: list[str] = []
+    notes: list[str] = []
 
     def attempt(check: Callable[[], object]) -> None:
         try:
@@ -73,11 +74,11 @@ def verify_bundle(
     attempt(lambda: _closed(course, head))
     attempt(lambda: _made(bundle, course))
     attempt(lambda: _seal(bundle, course))
-    attempt(lambda: _documents(bundle, entries, course))
+    attempt(lambda: notes.extend(_documents(bundle, entries, course)))
     attempt(lambda: stamped.extend(check_tokens(bundle / TOKENS, course.head, anchors)))
     if faults:
         raise VerificationError(f"{bundle}: {'; '.join(faults)}")
-    return Verified(course.ceremony, course.outcome, course.head, course.entries, _vouches(course), stamped)
+    return Verified(course.ceremony, course.outcome, course.head, course.entries, _vouches(course), stamped, notes)
 
 
 def _journal(bundle: Path) -> list[Entry]:
@@ -156,14 +157,19 @@ def _sealers(bundle: Path, seal: Seal, course: Course) -> None:
         )
 
 
-def _documents(bundle: Path, entries: list[Entry], course: Course) -> None:
-    """Script and minutes say what the journal says: they are rendered again and compared."""
+def _documents(bundle: Path, entries: list[Entry], course: Course) -> list[str]:
+    """Script and minutes say what the journal says: they are rendered again and compared.
+
+    Where today's templates are others than those of the bundle, the seal alone holds the documents; that is noted.
+    """
     from kepil.ceremony.documents import render  # noqa: PLC0415 -- needs Jinja2
 
     folder = bundle / DOCUMENTS
     found = {path.name for path in folder.glob("*")}
     if found != document_names():
         raise BundleError(f"{folder}: missing or too many: {', '.join(sorted(found ^ document_names()))}")
+    if parse((bundle / SEAL).read_bytes(), Seal, bundle / SEAL).form != render.form():
+        return ["the documents were made from other templates; the seal holds them, and they were not rendered again"]
     pages: dict[str, Callable[[Language], str]] = {
         "script": lambda language: render.script(course.plan, language),
         "minutes": lambda language: render.minutes(entries, language),
@@ -173,6 +179,7 @@ def _documents(bundle: Path, entries: list[Entry], course: Course) -> None:
             path = folder / f"{name}.{language}.html"
             if path.read_text(encoding="utf-8") != page(language):
                 raise BundleError(f"{path} does not say what the journal says: it was changed after it was made")
+    return []
 
 
 def _vouches(course: Course) -> dict[str, str]:

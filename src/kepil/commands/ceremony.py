@@ -208,6 +208,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"vouches for {name}: SHA-256 {fingerprint}")
     for stamp in proved.stamped_by:
         print(f"stamped by {stamp}")
+    for note in proved.notes:
+        print(f"note: {note}")
     if not proved.stamped_by:
         print("not stamped yet: compare the head with the printed minutes (--head)")
     return 0

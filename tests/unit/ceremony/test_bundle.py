@@ -15,6 +15,7 @@ import pytest
 
 from kepil.ceremony.bundle import BundleError, pack, sign_seal
 from kepil.ceremony.course import follow
+from kepil.ceremony.documents import render
 from kepil.ceremony.engine import Ceremony
 from kepil.ceremony.people import NAMESPACE, read_people
 from kepil.ceremony.rehearsal import rehearsal_people
@@ -230,6 +231,32 @@ def test_a_seal_needs_two_one_of_them_independent(hall: Hall, bundle: Path, keys
     refused(hall, bundle, "no valid signature of 'witness-1'")
     with pytest.raises(BundleError, match="stranger took no part"):
         sign_seal(bundle, "stranger", keys / "auditor-1", hall.people, quiet=True)
+
+
+def test_documents_of_an_older_form_are_held_by_the_seal(
+    hall: Hall, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle is verified years later, when the minutes look otherwise."""
+    monkeypatch.setattr(render, "form", lambda: "0" * 64)
+    assert verified(hall, bundle).notes == [
+        "the documents were made from other templates; the seal holds them, and they were not rendered again"
+    ]
+    path = bundle / "documents/minutes.en.html"
+    path.write_text(path.read_text().replace("Done", "Dropped"))
+    refused(hall, bundle, "not as it was sealed: documents/minutes.en.html")
+
+
+def test_who_says_another_form_breaks_the_seal(hall: Hall, bundle: Path) -> None:
+    seal = json.loads((bundle / "seal.json").read_bytes())
+    (bundle / "seal.json").write_bytes(canonical(seal | {"form": "0" * 64}))
+    refused(hall, bundle, "no valid signature of 'auditor-1'")
+
+
+def test_a_journal_of_other_rules_says_so(hall: Hall, bundle: Path) -> None:
+    entries = parsed(bundle)
+    entries[0]["data"]["rules"] = 2
+    write(bundle, chain(entries))
+    refused(hall, bundle, "held by rules 2; this version knows 1")
 
 
 def test_a_seal_of_another_journal_seals_nothing(hall: Hall, bundle: Path) -> None:

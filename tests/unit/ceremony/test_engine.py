@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from kepil.ceremony.course import CourseError
 from kepil.ceremony.definition import Step
 from kepil.ceremony.engine import ActFailedError, Ceremony, RefusedError
+from kepil.ceremony.examination import CourseError
 from kepil.ceremony.hold import progress
 from kepil.ceremony.shown import typed_row
 from kepil.ceremony.stand_in import StandIn

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kepil.ceremony.course import ABORTERS
 from kepil.ceremony.engine import Ceremony, RefusedError
+from kepil.ceremony.examination import ABORTERS
 from kepil.ceremony.hold import hold
 from kepil.journal.chain import Journal, JournalError
 

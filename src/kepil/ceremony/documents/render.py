@@ -31,6 +31,13 @@ _TEMPLATES = Environment(
 )
 
 
+def form() -> str:
+    """SHA-256 over templates, style and words: what the documents look like, besides what they say."""
+    folder = files(__package__)
+    parts = [folder.joinpath("words.yml"), *sorted(folder.joinpath("templates").iterdir(), key=lambda part: part.name)]
+    return sha256(b"".join(sha256(part.read_bytes()).digest() for part in parts)).hexdigest()
+
+
 def script(plan: Plan, language: Language) -> str:
     """The script of a plan, as HTML."""
     return _render("script.html.j2", language, plan)
