@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -62,31 +62,43 @@ class StandIn:
         }
 
     def remove(self, thing: Thing, folder: Path) -> str:
-        """Remove what was made."""
-        name = name_of(thing)
-        places = {"key": self.module / f"{name}.pem", "certificate": folder / FILES / f"{name}.crt"}
-        path = places.get(kind(thing), folder / FILES / f"{name}.{kind(thing)}")
-        path.unlink(missing_ok=True)
+        """Remove what was made, if it is there."""
+        place, pattern = {
+            "key": (self.module, "{}.pem"),
+            "shares": (self.module, "{}.*.cms"),
+            "request": (folder / FILES, "{}.csr"),
+            "certificate": (folder / FILES, "{}.crt"),
+            "crl": (folder / FILES, "{}.crl"),
+            "file": (folder / FILES, "{}"),
+            "partition": (self.module, "{}.partition"),
+        }[kind(thing)]
+        for path in place.glob(pattern.format(name_of(thing))):
+            path.unlink()
         return "file removed (rehearsal)"
 
     def _make(self, thing: Thing, step: Step, files: Path) -> dict[str, Any]:
         name = name_of(thing)
-        match kind(thing):
-            case "key":
-                return self._key(name)
-            case "partition":
-                return {"serial": sha256(name.encode()).hexdigest()[:16], "module": MODULE["serial"]}
-            case "request":
-                self._openssl("req", "-new", "-key", self._pem(name), "-subj", f"/CN={name}", out=files / f"{name}.csr")
-                return describe_file(files / f"{name}.csr")
-            case "certificate":
-                return self._certificate(name, self._issuers[step.id], files)
-            case "crl":
-                return self._crl(name, files)
-            case "shares":
-                return self._shares(name, files.parent)
-            case other:
-                raise StandInError(f"step {step.id}: a stand-in makes no {other}")
+        makers: dict[str, Callable[[], dict[str, Any]]] = {
+            "partition": lambda: self._partition(name),
+            "shares": lambda: self._shares(name, files.parent),
+            "key": lambda: self._key(name),
+            "request": lambda: self._request(name, files),
+            "certificate": lambda: self._certificate(name, self._issuers[step.id], files),
+            "crl": lambda: self._crl(name, files),
+            "file": lambda: self._paper(name, step, files),
+        }
+        return makers[kind(thing)]()
+
+    def _partition(self, name: str) -> dict[str, Any]:
+        return {"serial": sha256(name.encode()).hexdigest()[:16], "module": MODULE["serial"]}
+
+    def _request(self, name: str, files: Path) -> dict[str, Any]:
+        self._openssl("req", "-new", "-key", self._pem(name), "-subj", f"/CN={name}", out=files / f"{name}.csr")
+        return describe_file(files / f"{name}.csr")
+
+    def _paper(self, name: str, step: Step, files: Path) -> dict[str, Any]:
+        (files / name).write_text(f"{step.title.en} (rehearsal)\n", encoding="utf-8")
+        return describe_file(files / name)
 
     def _issuer(self, step: Step) -> str | None:
         made = {name_of(thing) for thing in step.makes}
@@ -125,6 +137,8 @@ class StandIn:
         index.touch()
         config.write_text(_CA.format(index=index), encoding="utf-8")
         certificate = files / f"{name}.crt"
+        if not certificate.exists():  # made by an earlier ceremony
+            certificate = self.module / f"{name}.crt"
         words = ("ca", "-gencrl", "-config", config, "-keyfile", self._pem(name), "-cert", certificate)
         self._openssl(*words, out=files / f"{name}.crl")
         return describe_file(files / f"{name}.crl")

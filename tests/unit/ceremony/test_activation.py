@@ -65,6 +65,9 @@ def test_shares_that_would_not_recover_are_not_handed_out(monkeypatch: pytest.Mo
     monkeypatch.setattr(activation, "recover", lambda _: secret)
     with pytest.raises(ActivationError, match="1 shares were enough"):
         rehearse(shares, 2, secret)
+    monkeypatch.setattr(activation, "recover", lambda _: b"else")
+    with pytest.raises(ActivationError, match="recover something else"):
+        split(secret, 2, 3)
 
 
 def test_a_pin_is_its_secret_in_hexadecimal() -> None:
