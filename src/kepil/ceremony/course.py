@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from kepil.ceremony.definition import Step, Thing
 from kepil.ceremony.evidence import Evidence, Module, kind, name_of, read_evidence
@@ -106,10 +106,14 @@ class Course:
         """Take the next entry. Raises KepilError where it may not come next, or its signature does not hold."""
         if self.phase == "closed":
             raise CourseError(f"entry {entry.number}: the ceremony was closed before it")
-        if entry.event not in EVENTS:
+        if not isinstance(entry.data, dict):
+            raise CourseError(f"entry {entry.number}: its data are no mapping")
+        if entry.event not in (*SIGNED, *FIELDS):
             raise CourseError(f"entry {entry.number}: {entry.event!r} may not be there")
         if entry.event in SIGNED:
             self._take_signed(entry)
+        elif set(entry.data) != FIELDS[entry.event]:
+            raise CourseError(f"entry {entry.number}: '{entry.event}' says {', '.join(sorted(FIELDS[entry.event]))}")
         else:
             getattr(self, f"_{entry.event}")(entry.data)
         self.head, self.entries = entry.sha256, self.entries + 1
@@ -175,8 +179,7 @@ class Course:
                 self.phase = "closing"
 
     def _refused(self, data: Mapping[str, Any]) -> None:
-        if not {"act", "person", "reason"} <= set(data):
-            raise CourseError("a refusal says who, what and why")
+        """An attempt changes nothing; it stands in the minutes."""
 
     def _resumed(self, data: Mapping[str, Any]) -> None:
         """The same people gather again; the step goes on where it stood, and an act that had begun begins again."""
@@ -203,7 +206,15 @@ class Course:
 
 
 SIGNED = ("present", "confirm", "abort", "close")
-EVENTS = (*SIGNED, "began", "performed", "failed", "refused", "resumed", "removed")
+FIELDS: Final[Mapping[str, frozenset[str]]] = {
+    "began": frozenset({"step"}),
+    "performed": frozenset({"step", "evidence"}),
+    "failed": frozenset({"step", "reason"}),
+    "refused": frozenset({"act", "person", "role", "reason"}),
+    "resumed": frozenset({"reason"}),
+    "removed": frozenset({"thing", "how"}),
+}
+"""What entries that nobody signs say, by their event."""
 
 
 RULES = 1
@@ -220,7 +231,11 @@ def opening(ceremony: Name, plan: Plan, people: People) -> dict[str, Any]:
 def begin(first: Entry) -> Course:
     """The course that a journal's first entry opens. Raises KepilError where it opens none that can be held."""
     where = Path(f"entry {first.number}")
-    if first.event != "opened" or set(first.data) != {"ceremony", "plan", "people", "rules"}:
+    if (
+        first.event != "opened"
+        or not isinstance(first.data, dict)
+        or set(first.data) != {"ceremony", "plan", "people", "rules"}
+    ):
         raise CourseError(f"{where}: a ceremony is opened by its first entry")
     if first.data["rules"] != RULES:
         raise CourseError(f"{where}: held by rules {first.data['rules']}; this version knows {RULES} alone")

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from kepil.ceremony.people import NAMESPACE, People
 from kepil.ceremony.roles import Role
@@ -38,7 +38,12 @@ class Statement(Document):
     shown: dict[str, str]
     typed: Line | None = None
     note: Line | None = None
-    time: Line
+    time: Annotated[str, AfterValidator(lambda text: parse_time(text) and text)]
+
+    @property
+    def at(self) -> datetime:
+        """When it was shown."""
+        return parse_time(self.time)
 
     @property
     def content(self) -> bytes:
@@ -51,6 +56,11 @@ class Signed(Document):
 
     statement: Statement
     signature: Signature
+
+
+def parse_time(text: str) -> datetime:
+    """A moment, in UTC. Raises ValueError."""
+    return datetime.strptime(f"{text}+0000", f"{TIME}%z")
 
 
 def sign(statement: Statement, key: Path, *, quiet: bool = False) -> Signed:
@@ -70,6 +80,5 @@ def _verify(content: bytes, person: str, time: str, signature: str, people: byte
     with tempfile.TemporaryDirectory(prefix="kepil-ceremony-") as folder:
         file = Path(folder, "signature")
         file.write_text(signature, encoding="ascii")
-        at = datetime.strptime(f"{time}+0000", f"{TIME}%z")
         known = parse(people, People, file).allowed_signers(Path(folder))
-        known.verify(content, file, person, at)
+        known.verify(content, file, person, parse_time(time))

@@ -26,6 +26,7 @@ from kepil.ceremony.engine import JOURNAL
 from kepil.ceremony.evidence import FILES, FileMade, check_file, typed
 from kepil.ceremony.people import People, keys_of
 from kepil.ceremony.roles import INDEPENDENT
+from kepil.ceremony.statement import Signed
 from kepil.ceremony.timestamp import check_tokens
 from kepil.errors import KepilError
 from kepil.journal.chain import Entry, Journal
@@ -70,7 +71,7 @@ def verify_bundle(
         except (KepilError, OSError) as error:
             faults.append(" ".join(str(error).split()))
 
-    attempt(lambda: _known(course.people, signers))
+    attempt(lambda: _known(entries, course.people, signers))
     attempt(lambda: _closed(course, head))
     attempt(lambda: _made(bundle, course))
     attempt(lambda: _seal(bundle, course))
@@ -96,14 +97,19 @@ def _course(bundle: Path, entries: list[Entry]) -> Course:
         raise VerificationError(f"{bundle / JOURNAL}: {error}") from error
 
 
-def _known(people: People, signers: AllowedSigners) -> None:
-    """A journal that somebody rewrote with keys of her own names keys that the verifier does not know."""
+def _known(entries: list[Entry], people: People, signers: AllowedSigners) -> None:
+    """Who rewrites a journal with keys of her own names keys that the verifier does not know, or not for then."""
     for person, key in keys_of(people).items():
         if signers.holder(key) != person:
             known = "another key" if person in signers.people else "no key"
-            raise VerificationError(
-                f"{person} signed with a key that is not hers: {signers.path} has {known} of {person}"
-            )
+            raise VerificationError(f"{person} signed with a key that is not hers: {signers.path} has {known}")
+    with tempfile.TemporaryDirectory(prefix="kepil-ceremony-") as folder:
+        for entry in entries:
+            if entry.event in ("present", "close"):
+                signed = Signed.model_validate(entry.data)
+                file = Path(folder, f"entry-{entry.number}")
+                file.write_text(signed.signature, encoding="ascii")
+                signers.verify(signed.statement.content, file, signed.statement.person, signed.statement.at)
 
 
 def _closed(course: Course, head: str | None) -> None:
