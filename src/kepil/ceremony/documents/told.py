@@ -64,6 +64,15 @@ class Told:
         """Whether the modules' accounts before and after agree with the journal; the course saw to it that they do."""
         return len(self.course.accounts) > 1
 
+    @property
+    def account_due(self) -> bool:
+        """Whether the modules are asked for an account in this ceremony."""
+        return any(step.account for step in self.course.plan.steps)
+
+    def gone(self, thing: Thing) -> bool:
+        """Whether a thing was destroyed after it was made."""
+        return thing in self.course.removed or thing in self.course.destroyed
+
     def things(self, wanted: str) -> list[tuple[Thing, Mapping[str, Any]]]:
         """What was made of a kind."""
         return [(thing, made) for thing, made in self.course.made.items() if kind(thing) == wanted]
@@ -109,7 +118,8 @@ def _take(told: Told, here: ToldStep, entry: Entry) -> None:
             words = f"{data['statement']['person']}: {data['statement']['note']}"
             told.incidents.append(Incident(entry.time, "abort", words))
         case "refused":
-            told.incidents.append(Incident(entry.time, "refused", f"{data['person']}: {data['reason']}"))
+            who, reason = data["person"], data["reason"]
+            told.incidents.append(Incident(entry.time, "refused", reason if who in reason else f"{who}: {reason}"))
         case "failed":
             told.incidents.append(Incident(entry.time, "failed", f"{here.number} ({data['step']}): {data['reason']}"))
         case "resumed":
