@@ -82,6 +82,7 @@ def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser
 def _add_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help=f"of a ceremony: {SCRIPTS} has them")
     parser.add_argument("--environment", default="development", metavar="NAME", help="default: development")
+    parser.add_argument("--families", metavar="LIST", help="of hierarchies, as rsa,gost; default: the environment's")
 
 
 def _add_language(parser: argparse.ArgumentParser) -> None:
@@ -93,20 +94,23 @@ def _add_language(parser: argparse.ArgumentParser) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    made = _planned(arguments.name, arguments.environment)
+    made = _planned(arguments.name, arguments.environment, arguments.families)
     made.write(arguments.out)
     print(f"{arguments.out}: {len(made.steps)} steps, SHA-256 {made.sha256}")
     return 0
 
 
-def _planned(name: str, environment: str) -> Plan:
+def _planned(name: str, environment: str, families: str | None) -> Plan:
     from kepil.ceremony.definition import read_definition
     from kepil.ceremony.plan import make_plan
     from kepil.estate.inventory import all_variables, environment_sources, read_listing
+    from kepil.pki.hierarchy import chosen
 
     definition = read_definition(SCRIPTS / f"{name}.yml")
     everywhere = all_variables(read_listing(environment_sources(Path("inventories"), environment)))
-    return make_plan(definition, environment, everywhere["pki_hierarchies"])
+    if families is None:
+        return make_plan(definition, environment, everywhere["pki_hierarchies"])
+    return make_plan(definition, environment, chosen(everywhere["pki_hierarchies_known"], families.split(",")))
 
 
 def _script(arguments: argparse.Namespace) -> int:
@@ -158,7 +162,7 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     from kepil.ceremony.stand_in import StandIn
 
     folder, keys = arguments.folder, arguments.folder / "people"
-    plan = _planned(arguments.name, arguments.environment)
+    plan = _planned(arguments.name, arguments.environment, arguments.families)
     people = rehearsal_people(plan, keys)
     desk: Desk = Terminal(keys) if arguments.attended else Unattended(keys)
     ceremony = Ceremony.open(folder / "ceremony", plan, people)
