@@ -8,15 +8,21 @@ from pathlib import Path
 
 from kepil.ceremony.course import Course
 from kepil.ceremony.engine import ActFailedError, Ceremony
+from kepil.ceremony.people import Person
 from kepil.ceremony.shown import row_asked, rows, typed_row
 from kepil.ceremony.statement import Act, Signed, sign
 from kepil.errors import KepilError
+from kepil.signed.signatures import SignatureError
 
 ABORT = "abort"
 
 
 class DeskError(KepilError):
     """Nobody is there to sign."""
+
+
+class NobodyError(KepilError):
+    """Who came to the desk takes no part."""
 
 
 def act_awaited(course: Course) -> Act:
@@ -56,45 +62,49 @@ class Terminal:
         print(line, flush=True)
 
     def sign(self, ceremony: Ceremony) -> Signed:
-        """Ask who signs, show what is signed, and sign. Raises KepilError."""
+        """Ask who signs, show what is signed, and sign; ask again where that fails. Raises DeskError."""
         while True:
             who = self._ask(f"Who signs? (name of a participant, or '{ABORT}') ")
-            if who == ABORT:
-                return self._abort(ceremony)
-            role = ceremony.course.may_sign(who)
-            if role is None:
-                person = ceremony.people.get(who)
-                if person is None:
-                    self.say(f"{who} is no participant: {', '.join(p.id for p in ceremony.people.people)}")
-                    continue
-                role = person.roles[0]  # the engine refuses it and writes it down
-            return self._signed(ceremony, act_awaited(ceremony.course), who, ceremony.course)
+            try:
+                return (
+                    self._abort(ceremony) if who == ABORT else self._signed(ceremony, self._participant(ceremony, who))
+                )
+            except (NobodyError, SignatureError) as error:
+                self.say(str(error))
 
     def failed(self, ceremony: Ceremony, error: ActFailedError) -> Signed | None:
         """Ask whether to try again."""
-        if self._ask(f"Try again? ('yes', or '{ABORT}') ") == ABORT:
-            return self._abort(ceremony)
+        while self._ask(f"Try again? (empty: yes, or '{ABORT}') ") == ABORT:
+            try:
+                return self._abort(ceremony)
+            except (NobodyError, SignatureError) as wrong:
+                self.say(str(wrong))
         return None
 
-    def _abort(self, ceremony: Ceremony) -> Signed:
-        who = self._ask("Who aborts? ")
+    def _participant(self, ceremony: Ceremony, who: str) -> Person:
         person = ceremony.people.get(who)
         if person is None:
-            raise DeskError(f"{who} is no participant")
-        note = self._ask("Why? ")
-        return sign(ceremony.statement("abort", who, person.roles[0], note=note), self._key(who))
+            raise NobodyError(f"{who} is no participant: {', '.join(one.id for one in ceremony.people.people)}")
+        return person
 
-    def _signed(self, ceremony: Ceremony, act: Act, who: str, course: Course) -> Signed:
-        person = ceremony.people.get(who)
-        assert person is not None  # noqa: S101 -- looked up by the caller
-        role = course.may_sign(who) or person.roles[0]
-        self._show(ceremony.statement(act, who, role).shown)
+    def _abort(self, ceremony: Ceremony) -> Signed:
+        person = self._participant(ceremony, self._ask("Who aborts? "))
+        note = self._ask("Why? ") or None
+        statement = ceremony.statement("abort", person.id, person.roles[0], note=note)
+        self._show(statement.shown)
+        return sign(statement, self._key(person.id))
+
+    def _signed(self, ceremony: Ceremony, person: Person) -> Signed:
+        """A signature; the engine refuses one that is not awaited, and writes that down."""
+        course = ceremony.course
+        act, role = act_awaited(course), course.may_sign(person.id) or person.roles[0]
+        self._show(ceremony.statement(act, person.id, role).shown)
         typed = note = None
-        if act == "confirm" and course.phase == "working":
+        if act == "confirm":
             if typed_row(course) is not None:
                 typed = self._ask(f"Type row {row_asked(course)} of the certificate's fingerprint: ")
             note = self._ask("Deviation from the script (empty: none): ") or None
-        return sign(ceremony.statement(act, who, role, typed=typed, note=note), self._key(who))
+        return sign(ceremony.statement(act, person.id, role, typed=typed, note=note), self._key(person.id))
 
     def _show(self, shown: dict[str, str]) -> None:
         for name, value in shown.items():

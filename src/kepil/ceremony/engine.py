@@ -21,7 +21,7 @@ from kepil.ceremony.roles import Role
 from kepil.ceremony.shown import shown
 from kepil.ceremony.statement import TIME, Act, Signed, Statement
 from kepil.errors import KepilError
-from kepil.journal.chain import Entry, Journal, now
+from kepil.journal.chain import GENESIS, Entry, Journal, now
 
 JOURNAL = "journal.jsonl"
 
@@ -67,7 +67,7 @@ class Ceremony:
         if journal.entries():
             raise CourseError(f"{folder}: a ceremony was opened here already; resume it, or take another folder")
         identity = f"{plan.id.replace('_', '-')}-{(at or now()):%Y%m%d-%H%M%S}"
-        journal.append("opened", opening(identity, plan, people))
+        journal.append("opened", opening(identity, plan, people), after=GENESIS)
         return cls(folder)
 
     @classmethod
@@ -145,7 +145,7 @@ class Ceremony:
             raise CourseError(f"{self.folder}: ceremony {self.course.ceremony} is over: {self.course.outcome}")
         if event not in SIGNED:
             self.course.tried(event, data)
-        entry = self.journal.append(event, data)
+        entry = self.journal.append(event, data, after=self.course.head)
         self.course.follow(entry)
         return entry
 

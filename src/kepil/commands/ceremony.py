@@ -157,7 +157,7 @@ def _held(ceremony: Ceremony, performer: Performer, desk: Desk, language: Any) -
 
 def _rehearse(arguments: argparse.Namespace) -> int:
     from kepil.ceremony.desk import Terminal, Unattended
-    from kepil.ceremony.engine import Ceremony
+    from kepil.ceremony.engine import JOURNAL, Ceremony
     from kepil.ceremony.rehearsal import rehearsal_people, seal_rehearsal
     from kepil.ceremony.stand_in import StandIn
 
@@ -165,7 +165,9 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     plan = _planned(arguments.name, arguments.environment, arguments.families)
     people = rehearsal_people(plan, keys)
     desk: Desk = Terminal(keys) if arguments.attended else Unattended(keys)
-    ceremony = Ceremony.open(folder / "ceremony", plan, people)
+    hall = folder / "ceremony"
+    again = (hall / JOURNAL).exists()
+    ceremony = Ceremony.resume(hall, "Rehearsed on") if again else Ceremony.open(hall, plan, people)
     done = _held(ceremony, StandIn(folder / "module", plan), desk, arguments.language)
     seal_rehearsal(folder, people, keys)
     print(f"{folder / 'bundle'}: kepil ceremony verify {folder / 'bundle'} --signers {keys / 'allowed_signers'}")

@@ -14,6 +14,7 @@ from kepil.ceremony.desk import Terminal
 from kepil.ceremony.engine import ActFailedError
 from kepil.ceremony.hold import hold
 from kepil.ceremony.playbook import Playbook, PlaybookError
+from kepil.ceremony.rehearsal import rehearsal_people
 from kepil.ceremony.shown import row_asked, rows
 from kepil.cli import main
 from kepil.commands import ceremony as command
@@ -56,6 +57,16 @@ def test_a_rehearsal_from_the_plan_to_the_proof(tmp_path: Path, capsys: pytest.C
     journal = folder / "bundle/journal.jsonl"
     journal.write_text(journal.read_text().replace("Trial", "Tryal"))
     refused(capsys, "journal.jsonl: line 2: its 'previous'", "verify", folder / "bundle", "--signers", signers)
+
+
+def test_an_interrupted_rehearsal_goes_on(hall: Hall, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hall.folder, hall.keys = tmp_path / "r/ceremony", tmp_path / "r/people"
+    hall.people = rehearsal_people(hall.plan, hall.keys)
+    hall.until(hall.open(), 2)
+    assert run("rehearse", "trial", "--folder", tmp_path / "r") == 0
+    told = capsys.readouterr().out
+    assert "[1/4] Trial: awaited are operator-1" in told
+    assert "[4/4] completed and closed" in told
 
 
 def test_a_plan_is_written_once_and_printed(hall: Hall, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,6 +114,8 @@ def test_people_at_the_terminal_see_what_they_sign(
     wrong = iter(["0000 0000 0000 0000"])
 
     def answers() -> Iterator[str]:
+        yield "passer-by"
+        yield "abort"
         yield "passer-by"
         while True:
             course = ceremony.course
@@ -199,3 +212,22 @@ def test_a_journal_outlives_its_folders_name(hall: Hall, tmp_path: Path) -> None
     hall.open()
     os.rename(hall.folder, tmp_path / "moved")
     assert run("status", tmp_path / "moved") == 0
+
+
+def test_a_key_that_does_not_sign_is_asked_for_again(
+    hall: Hall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A card that was not put in is no reason to begin the roll call anew."""
+    ceremony = hall.open()
+    desk = Terminal(tmp_path / "no-keys")
+    replies = iter(["auditor-1", "auditor-1"])
+
+    def reply(_: str) -> str:
+        answer = next(replies)
+        if "did not sign" in capsys.readouterr().out:
+            desk.keys = hall.keys
+        return answer
+
+    monkeypatch.setattr(builtins, "input", reply)
+    ceremony.accept(desk.sign(ceremony))
+    assert ceremony.course.present == ["auditor-1"]

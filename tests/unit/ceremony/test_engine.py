@@ -14,7 +14,7 @@ from kepil.ceremony.examination import CourseError
 from kepil.ceremony.hold import progress
 from kepil.ceremony.shown import typed_row
 from kepil.ceremony.stand_in import StandIn
-from kepil.journal.chain import Journal
+from kepil.journal.chain import Journal, JournalError
 
 from .conftest import Hall
 
@@ -195,6 +195,16 @@ def test_a_folder_holds_one_ceremony(hall: Hall) -> None:
         hall.open()
     with pytest.raises(CourseError, match="the journal is empty"):
         Ceremony(hall.folder / "files")
+
+
+def test_two_desks_do_not_write_to_one_journal(hall: Hall) -> None:
+    """Whoever opens the ceremony at a second terminal ends what the first could do."""
+    first = hall.open()
+    second = Ceremony.resume(hall.folder, "At another terminal")
+    signed = hall.signed(first, "present", "auditor-1")
+    with pytest.raises(JournalError, match="another process has written to it meanwhile"):
+        first.accept(signed)
+    hall.hold(second)
 
 
 def test_what_is_over_is_over(hall: Hall) -> None:

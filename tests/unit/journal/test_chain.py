@@ -164,3 +164,11 @@ def test_recovery_excuses_nothing_else(journal: Journal) -> None:
         with pytest.raises(JournalError):
             journal.recover()
         assert journal.path.read_bytes() == b"".join(changed)
+
+
+def test_who_has_not_seen_the_last_entry_adds_nothing(journal: Journal) -> None:
+    seen = journal.entries()[-1].sha256
+    journal.append("four", {}, after=seen)
+    with pytest.raises(JournalError, match="another process has written to it meanwhile"):
+        journal.append("five", {}, after=seen)
+    assert [entry.event for entry in journal.entries()][-1] == "four"
