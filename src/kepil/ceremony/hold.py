@@ -8,6 +8,7 @@ from kepil.ceremony.course import Course
 from kepil.ceremony.definition import Language
 from kepil.ceremony.engine import ActFailedError, Ceremony, Performer, RefusedError
 from kepil.ceremony.statement import Signed
+from kepil.ceremony.words import role_text, say
 
 
 class Desk(Protocol):
@@ -59,16 +60,27 @@ def _go_on(ceremony: Ceremony, performer: Performer, desk: Desk) -> None:
 
 def progress(course: Course, language: Language = "en") -> str:
     """One line: step k of n, what it is, and who is awaited."""
-    number, awaited = len(course.plan.steps), ", ".join(course.awaited())
+    words, where = say(language), f"[{course.step}/{len(course.plan.steps)}]"
+    awaited = ", ".join(course.awaited())
+    outcome = words[course.outcome]
     match course.phase:
         case "gathering":
-            return f"[{course.step}/{number}] {getattr(course.plan.title, language)}: awaited are {awaited}"
+            title = getattr(course.plan.title, language)
+            return f"{where} {title}: {words['screen_awaited'].format(who=awaited)}"
         case "working":
-            who = awaited or f"{course.current.actor}, who acts"
-            return f"[{course.step + 1}/{number}] {getattr(course.current.title, language)}: awaited are {who}"
+            return _working(course, language)
         case "removing":
-            return f"[{course.step}/{number}] aborted: removing {', '.join(course.remains())}"
+            return f"{where} {words['screen_removing'].format(what=', '.join(course.remains()))}"
         case "closing":
-            return f"[{course.step}/{number}] {course.outcome}: to close the journal, awaited are {awaited}"
+            return f"{where} {words['screen_closing'].format(outcome=outcome, who=awaited)}"
         case "closed":
-            return f"[{course.step}/{number}] {course.outcome} and closed; the journal's head is {course.head}"
+            return f"{where} {words['screen_closed'].format(outcome=outcome, head=course.head)}"
+
+
+def _working(course: Course, language: Language) -> str:
+    words, step = say(language), course.current
+    where = f"[{course.step + 1}/{len(course.plan.steps)}] {getattr(step.title, language)}"
+    if course.must_act():
+        return f"{where}: {words['screen_acts'].format(who=role_text(step.actor, 'name', language))}"
+    roles = [f"{role_text(role, 'name', language)} ({number})" for role, number in course.open_roles().items()]
+    return f"{where}: {words['screen_awaited'].format(who=', '.join(roles))}"

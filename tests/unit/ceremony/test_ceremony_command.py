@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from kepil.ceremony.definition import Language
 from kepil.ceremony.desk import Terminal
 from kepil.ceremony.engine import ActFailedError
-from kepil.ceremony.hold import hold
+from kepil.ceremony.hold import hold, progress
 from kepil.ceremony.playbook import Playbook, PlaybookError
 from kepil.ceremony.rehearsal import rehearsal_people
 from kepil.ceremony.shown import row_asked, rows
@@ -44,11 +45,11 @@ def test_a_rehearsal_from_the_plan_to_the_proof(tmp_path: Path, capsys: pytest.C
     assert run("rehearse", "trial", "--folder", folder) == 0
     told = capsys.readouterr().out
     assert "[0/4] Trial: awaited are operator-1, custodian-1, custodian-2, witness-1, auditor-1" in told
-    assert "[2/4] key: awaited are operator, who acts" in told
-    assert "[2/4] key: awaited are custodian (1), witness (1)" in told
-    assert "[4/4] completed and closed" in told
+    assert "[2/4] key: Operator acts" in told
+    assert "[2/4] key: awaited are Custodian (1), Witness (1)" in told
+    assert "[4/4] Completed, and the journal is closed" in told
     assert run("status", folder / "ceremony") == 0
-    assert "completed and closed" in capsys.readouterr().out
+    assert "Completed, and the journal is closed" in capsys.readouterr().out
     signers = folder / "people/allowed_signers"
     assert run("verify", folder / "bundle", "--signers", signers) == 0
     told = capsys.readouterr().out
@@ -59,6 +60,21 @@ def test_a_rehearsal_from_the_plan_to_the_proof(tmp_path: Path, capsys: pytest.C
     refused(capsys, "journal.jsonl: line 2: its 'previous'", "verify", folder / "bundle", "--signers", signers)
 
 
+@pytest.mark.parametrize(
+    ("language", "lines"),
+    [
+        ("kk", ["[2/4] key: ә ғ қ ң ө ұ ү һ і: орындайды: Оператор", "күтілуде: Кастодиан (2), Куәгер (1)"]),
+        ("ru", ["[2/4] key: ъ ы э: действует: Оператор", "ожидаются: Хранитель (2), Свидетель (1)"]),
+    ],
+)
+def test_the_screen_speaks_the_peoples_language(hall: Hall, language: Language, lines: list[str]) -> None:
+    ceremony = hall.open()
+    hall.until(ceremony, 2)
+    assert progress(ceremony.course, language) == lines[0]
+    ceremony.perform(hall.module())
+    assert lines[1] in progress(ceremony.course, language)
+
+
 def test_an_interrupted_rehearsal_goes_on(hall: Hall, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hall.folder, hall.keys = tmp_path / "r/ceremony", tmp_path / "r/people"
     hall.people = rehearsal_people(hall.plan, hall.keys)
@@ -66,7 +82,7 @@ def test_an_interrupted_rehearsal_goes_on(hall: Hall, tmp_path: Path, capsys: py
     assert run("rehearse", "trial", "--folder", tmp_path / "r") == 0
     told = capsys.readouterr().out
     assert "[1/4] Trial: awaited are operator-1" in told
-    assert "[4/4] completed and closed" in told
+    assert "[4/4] Completed, and the journal is closed" in told
 
 
 def test_a_plan_is_written_once_and_printed(hall: Hall, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

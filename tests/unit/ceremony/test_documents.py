@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kepil.ceremony import words
 from kepil.ceremony.course import follow
 from kepil.ceremony.definition import LANGUAGES, Language
 from kepil.ceremony.documents import render
@@ -22,7 +23,7 @@ from kepil.journal.chain import Entry, Journal
 from .conftest import Hall
 from .test_engine import Wrong
 
-WORDS = Path(render.__file__).with_name("words.yml")
+WORDS = Path(words.__file__).with_name("words.yml")
 
 
 @pytest.fixture
@@ -46,12 +47,12 @@ def entries(hall: Hall) -> list[Entry]:
 def test_minutes_have_what_the_standard_asks_for(hall: Hall, entries: list[Entry], language: Language) -> None:
     """EN 319 411-1 GEN-6.5.1-13A: roles, functions, responsibilities, evidence, date; each key, each module."""
     page = re.sub(r"\s+", " ", render.minutes(entries, language))
-    words = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
+    known = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
     course = follow(entries)
-    wanted = [course.ceremony, entries[0].time, entries[-1].time, words["completed"][language]]
-    wanted += [words["evidence_text"][language].replace("'", "&#39;")]
+    wanted = [course.ceremony, entries[0].time, entries[-1].time, known["completed"][language]]
+    wanted += [known["evidence_text"][language].replace("'", "&#39;")]
     for role in hall.plan.roles:
-        wanted += [words["roles"][role][what][language] for what in ("name", "functions", "responsibilities")]
+        wanted += [known["roles"][role][what][language] for what in ("name", "functions", "responsibilities")]
     for person in hall.people.people:
         wanted += [person.name, person.organisation, render.key_fingerprint(person.key)]
     key = course.made["key:krnca-rsa"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,8 @@ from .conftest import Hall
 KILLED = 9
 
 
-def killed_at(hall: Hall, call: str, number: int, *, half: bool = False) -> bool:
-    """Hold a ceremony in a process that ends at the n-th os.write or os.fsync of its journal; tell whether it did.
+def killed_at(act: Callable[[], None], call: str, number: int, *, half: bool = False) -> bool:
+    """Do something in a process that ends at the n-th os.write or os.fsync of its journal; tell whether it did.
 
     With `half`, the write that kills it leaves a half of its line.
     """
@@ -38,7 +39,7 @@ def killed_at(hall: Hall, call: str, number: int, *, half: bool = False) -> bool
             return real(file, *rest)
 
         setattr(os, call, dies)
-        hall.hold(hall.open())
+        act()
         os._exit(0)
     finally:
         os._exit(1)
@@ -57,7 +58,7 @@ def test_killed_at_any_point_it_is_resumed_to_the_same_end(hall: Hall, tmp_path:
     whole = points(hall) - (call == "fsync")  # when the last line is written, the ceremony is over
     for number in range(1, whole + 1):
         hall.folder = tmp_path / f"{number}" / "ceremony"
-        assert killed_at(hall, call, number, half=half)
+        assert killed_at(lambda: hall.hold(hall.open()), call, number, half=half)
         there = Journal(hall.folder / "journal.jsonl")
         torn = there.recover()
         assert bool(torn) is half
@@ -119,5 +120,30 @@ def test_at_any_step_it_can_be_aborted(hall: Hall, tmp_path: Path) -> None:
         for who in ("custodian-1", "witness-1"):
             ceremony.accept(hall.signed(ceremony, "abort", who, note="Enough"))
         assert hold(ceremony, hall.module(), hall.desk()).outcome == "aborted"
+        assert not list((hall.folder / "files").iterdir())
+        assert not list((hall.folder.parent / "module").glob("*.pem"))
+
+
+def test_killed_while_it_is_aborted_it_still_leaves_nothing(hall: Hall, tmp_path: Path) -> None:
+    """From the first signature of the abort to the last entry: whatever was not destroyed before, is then."""
+    ceremony = hall.open()
+    hall.until(ceremony, 4)
+    before = len(ceremony.journal.entries())
+
+    def abort_and_hold() -> None:
+        begun = hall.open()
+        hall.until(begun, 4)
+        for who in ("custodian-1", "witness-1"):
+            begun.accept(hall.signed(begun, "abort", who, note="Enough"))
+        hall.hold(begun)
+
+    for number in range(before + 1, before + 7):
+        hall.folder = tmp_path / f"{number}" / "ceremony"
+        assert killed_at(abort_and_hold, "write", number, half=True)
+        again = Ceremony.resume(hall.folder, "The power failed")
+        for who in ("custodian-1", "witness-1"):
+            if not again.course.aborted and who not in again.course.aborters:
+                again.accept(hall.signed(again, "abort", who, note="Enough"))
+        assert hold(again, hall.module(), hall.desk()).outcome == "aborted"
         assert not list((hall.folder / "files").iterdir())
         assert not list((hall.folder.parent / "module").glob("*.pem"))

@@ -9,7 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
@@ -19,6 +18,7 @@ from kepil.ceremony.evidence import fingerprint
 from kepil.ceremony.plan import Plan
 from kepil.ceremony.roles import ROLES
 from kepil.ceremony.shown import rows
+from kepil.ceremony.words import role_text, say
 from kepil.journal.chain import Entry
 from kepil.signed.document import write_once
 
@@ -34,7 +34,8 @@ _TEMPLATES = Environment(
 def form() -> str:
     """SHA-256 over templates, style and words: what the documents look like, besides what they say."""
     folder = files(__package__)
-    parts = [folder.joinpath("words.yml"), *sorted(folder.joinpath("templates").iterdir(), key=lambda part: part.name)]
+    parts = sorted(folder.joinpath("templates").iterdir(), key=lambda part: part.name)
+    parts.append(files("kepil.ceremony").joinpath("words.yml"))
     return sha256(b"".join(sha256(part.read_bytes()).digest() for part in parts)).hexdigest()
 
 
@@ -94,8 +95,6 @@ def key_fingerprint(key: str) -> str:
 
 
 def _render(template: str, language: Language, plan: Plan, **values: Any) -> str:
-    words = yaml.safe_load(files(__package__).joinpath("words.yml").read_text(encoding="utf-8"))
-    described = words.pop("roles")
 
     def text(stated: Text) -> str:
         return str(getattr(stated, language))
@@ -104,11 +103,11 @@ def _render(template: str, language: Language, plan: Plan, **values: Any) -> str
         language=language,
         plan=plan,
         roles=[(role, plan.roles[role]) for role in ROLES if role in plan.roles],
-        say={name: translations[language] for name, translations in words.items()},
+        say=say(language),
         text=text,
         rows=rows,
-        role_name=lambda role: described[role]["name"][language],
-        role_text=lambda role, what: described[role][what][language],
+        role_name=lambda role: role_text(role, "name", language),
+        role_text=lambda role, what: role_text(role, what, language),
         style=Markup(files(__package__).joinpath("templates", "style.css").read_text(encoding="utf-8")),  # noqa: S704
         **values,
     )
