@@ -55,21 +55,29 @@ def pack(folder: Path, bundle: Path) -> Seal:
     ceremony = Ceremony(folder)
     if ceremony.course.phase != "closed":
         raise BundleError(f"{folder}: the ceremony is not over: awaited are {', '.join(ceremony.course.awaited())}")
-    bundle.mkdir(parents=True)
-    for name in (JOURNAL, HEAD):
-        shutil.copyfile(folder / name, bundle / name)
-    (bundle / FILES).mkdir()
-    for thing, made in ceremony.course.made.items():
-        model = typed(thing, {thing: made})
-        if isinstance(model, FileMade) and thing not in ceremony.course.removed:
-            shutil.copyfile(folder / FILES / model.file, bundle / FILES / model.file)
-    entries = ceremony.journal.entries()
-    render.write_documents(bundle / DOCUMENTS, "script", render.scripts(ceremony.course.plan))
-    render.write_documents(bundle / DOCUMENTS, "minutes", render.all_minutes(entries))
-    course = ceremony.course
-    seal = Seal(ceremony=course.ceremony, head=course.head, form=render.form(), files=contents(bundle))
-    write_once(bundle / SEAL, seal.content)
+    if bundle.exists():
+        raise BundleError(f"{bundle} is there already and is never replaced: choose another name")
+    fresh = bundle.with_name(f".{bundle.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)  # what an interrupted run left
+    _copy(ceremony, fresh)
+    entries, course = ceremony.journal.entries(), ceremony.course
+    render.write_documents(fresh / DOCUMENTS, "script", render.scripts(course.plan))
+    render.write_documents(fresh / DOCUMENTS, "minutes", render.all_minutes(entries))
+    seal = Seal(ceremony=course.ceremony, head=course.head, form=render.form(), files=contents(fresh))
+    write_once(fresh / SEAL, seal.content)
+    fresh.rename(bundle)
     return seal
+
+
+def _copy(ceremony: Ceremony, fresh: Path) -> None:
+    """The journal and what was made, as far as it was not destroyed since."""
+    (fresh / FILES).mkdir(parents=True)
+    for name in (JOURNAL, HEAD):
+        shutil.copyfile(ceremony.folder / name, fresh / name)
+    for thing in ceremony.course.made:
+        model = typed(thing, ceremony.course.made)
+        if isinstance(model, FileMade) and thing not in ceremony.course.removed:
+            shutil.copyfile(ceremony.folder / FILES / model.file, fresh / FILES / model.file)
 
 
 def contents(bundle: Path) -> dict[str, str]:

@@ -115,9 +115,9 @@ class Ceremony:
 
     def perform(self, performer: Performer) -> None:
         """Do the act of the current step. Raises ActFailedError; the failure is in the journal."""
-        step = self.course.current
         if not self.course.must_act():
-            raise CourseError(f"step {step.id} has nothing to do now")
+            raise CourseError(f"nothing is to be done now: awaited are {', '.join(self.course.awaited())}")
+        step = self.course.current
         if not self.course.began:
             self._append("began", {"step": step.id})
         try:

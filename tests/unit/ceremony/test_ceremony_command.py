@@ -103,6 +103,7 @@ def test_a_bundle_is_packed_and_sealed_by_hand(hall: Hall, tmp_path: Path, capsy
     hall.hold(ceremony)
     assert run("pack", hall.folder, "--out", bundle) == 0
     assert ceremony.course.head in capsys.readouterr().out
+    refused(capsys, "is there already and is never replaced", "pack", hall.folder, "--out", bundle)
     for who in ("witness-1", "custodian-2"):
         assert run("seal", bundle, "--person", who, "--key", hall.keys / who) == 0
     hall.people.allowed_signers(tmp_path)

@@ -106,7 +106,7 @@ def test_who_is_not_awaited_does_not_confirm(hall: Hall) -> None:
 
 def test_nothing_is_done_before_everybody_is_there(hall: Hall) -> None:
     ceremony = hall.open()
-    with pytest.raises(CourseError, match="nothing to do now"):
+    with pytest.raises(CourseError, match="nothing is to be done now: awaited are operator-1"):
         ceremony.perform(hall.module())
     with pytest.raises(RefusedError, match="'confirm' is not awaited now"):
         ceremony.accept(hall.signed(ceremony, "confirm", "auditor-1"))
@@ -211,6 +211,8 @@ def test_what_is_over_is_over(hall: Hall) -> None:
     ceremony = hall.open()
     hall.hold(ceremony)
     before = ceremony.journal.path.read_bytes()
+    with pytest.raises(CourseError, match="nothing is to be done now"):
+        ceremony.perform(hall.module())
     with pytest.raises(CourseError, match="is over: completed"):
         Ceremony.resume(hall.folder, "Once more")
     with pytest.raises(CourseError, match="is over"):
