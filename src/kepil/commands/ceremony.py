@@ -66,11 +66,13 @@ def register(nouns: Any) -> None:
 
     verify = _verb(verbs, "verify", _verify, "verify a bundle, offline; exit 0 if it proves what it says")
     verify.add_argument("bundle", type=Path, metavar="BUNDLE")
-    verify.add_argument(
-        "--signers", required=True, type=Path, metavar="FILE", help="participants' keys as you know them (SSH format)"
-    )
-    verify.add_argument("--anchors", type=Path, metavar="FILE", help="certificates of time-stamping authorities (PEM)")
+    _add_anchors(verify)
     verify.add_argument("--head", metavar="SHA256", help="the journal's head, as the printed minutes have it")
+
+    vouch = _verb(verbs, "vouch", _vouch, "exit 0 if verified bundles vouch for all these certificates")
+    vouch.add_argument("certificates", nargs="+", type=Path, metavar="CERTIFICATE")
+    vouch.add_argument("--bundles", required=True, type=Path, metavar="FOLDER", help="holds a folder a bundle")
+    _add_anchors(vouch)
 
 
 def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -83,6 +85,13 @@ def _add_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help=f"of a ceremony: {SCRIPTS} has them")
     parser.add_argument("--environment", default="development", metavar="NAME", help="default: development")
     parser.add_argument("--families", metavar="LIST", help="of hierarchies, as rsa,gost; default: the environment's")
+
+
+def _add_anchors(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--signers", required=True, type=Path, metavar="FILE", help="participants' keys as you know them (SSH format)"
+    )
+    parser.add_argument("--anchors", type=Path, metavar="FILE", help="certificates of time-stamping authorities (PEM)")
 
 
 def _add_language(parser: argparse.ArgumentParser) -> None:
@@ -218,4 +227,16 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"note: {note}")
     if not proved.stamped_by:
         print("not stamped yet: compare the head with the printed minutes (--head)")
+    return 0
+
+
+def _vouch(arguments: argparse.Namespace) -> int:
+    from kepil.ceremony.people import NAMESPACE
+    from kepil.ceremony.vouch import check_vouched
+    from kepil.signed.signatures import AllowedSigners
+
+    signers = AllowedSigners(arguments.signers, NAMESPACE)
+    found = check_vouched(arguments.certificates, arguments.bundles, signers, arguments.anchors)
+    for path, bundle in found.items():
+        print(f"{path}: vouched for by {bundle}")
     return 0
