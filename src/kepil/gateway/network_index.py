@@ -29,6 +29,10 @@ class NetworkIndex(Generic[T]):
             raise ValueError(f"{network} and {other} overlap")
         self._starts = [int(network.network_address) for network, _ in self._entries]
 
+    def networks(self) -> list[IPv4Network]:
+        """The networks, in order."""
+        return [network for network, _ in self._entries]
+
     def find(self, address: IPv4Address) -> T | None:
         """What holds the address; None where nothing does."""
         at = bisect_right(self._starts, int(address)) - 1
