@@ -1,8 +1,8 @@
 """The part of the firewall that changes with time and policy: elements of nftables' sets, with their ends.
 
 The sets and the chains that use them are the role's (`gateway.nft`); elements are put in by the gateway itself, since
-only it knows what time is left. The kernel takes each element out when its time is over, whoever is still alive then; and
-whatever changes the clock, `kepil gateway apply` sees it at its next run.
+only it knows what time is left. The kernel takes each element out when its time is over, whoever is still alive then;
+and whatever changes the clock, `kepil gateway apply` sees it at its next run.
 """
 
 from __future__ import annotations
