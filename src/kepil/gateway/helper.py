@@ -34,7 +34,6 @@ ANSWERS: dict[str, Callable[[Decision], bool]] = {
     "bump": lambda decided: decided.decrypts,
     "page": lambda decided: decided.page,
     "pass": lambda decided: decided.action in (Action.SPLICE, Action.INSPECT),
-    "scan": lambda decided: decided.action is Action.INSPECT,
 }
 """What an access rule may ask."""
 

@@ -32,6 +32,7 @@ class Authority:
         self.revoked: set[str] = set()
         self.url = ""
         self.signs_as = "ocsp"
+        self.replay = b""
         folder.mkdir()
         self.issue("root", "/CN=Root", CA, by=None)
         self.issue("nca", "/CN=NCA", CA + "authorityKeyIdentifier=keyid\n", by="root")
@@ -83,6 +84,8 @@ class Authority:
 
     def answer(self, request: bytes) -> bytes:
         """The responder's answer."""
+        if self.replay:
+            return self.replay
         lines = [
             f"R\t400101000000Z\t250101000000Z\t{serial:02X}\tunknown\t/CN={name}"
             if name in self.revoked

@@ -201,6 +201,14 @@ def test_a_status_signed_by_anyone_counts_for_nothing(office: Office, monkeypatc
     office.refuses(office.authority.sign(TEXT, "head"), "status is not known")
 
 
+def test_an_answer_that_was_given_before_counts_for_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threat: the answer of a day on which the certificate was good is played again."""
+    office.bring(office.authority.sign(TEXT, "head"))
+    monkeypatch.setattr(office.authority, "replay", (office.authority.folder / "response").read_bytes())
+    newer = TEXT.replace(str(TODAY - timedelta(days=2)), str(TODAY))
+    office.refuses(office.authority.sign(newer, "head"), "status is not known")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
