@@ -11,7 +11,8 @@ cd /etc/kepil/gateway/inspection
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj /OU=gateway \
   -keyout ca.key -out ca.crt -addext keyUsage=critical,keyCertSign 2>/dev/null
 chgrp proxy ca.key; chmod 640 ca.key; cd /work
-mkdir -p /run/squid; chown proxy /run/squid /var/lib/squid /var/log/squid; chmod 1777 /dev/shm; rm -rf /var/lib/squid/ssl_db
+rm -f /run/squid.pid /dev/shm/squid-*; mkdir -p /run/squid; chown proxy /run/squid /var/lib/squid /var/log/squid; chmod 1777 /dev/shm
+rm -rf /var/lib/squid/ssl_db
 setpriv --reuid proxy --regid proxy --clear-groups /usr/lib/squid/security_file_certgen -c -s /var/lib/squid/ssl_db -M 64MB \
   > /dev/null
 openssl s_server -accept 203.0.113.80:443 -cert o.crt -key o.key -www > /dev/null 2>&1 & origin=$!
