@@ -3,7 +3,7 @@
 The rules in the order in which they count; the first that applies decides:
 
 1. A source that the catalogue watch has closed is refused (GW-13).
-2. A source that no catalogue lists has not told its operator yet: for the watch's five working days it is passed on and
+2. A source that no catalogue lists: until its operator's five working days are over, its TLS and HTTP are passed on and
    never decrypted; known malware is closed (GW-13).
 3. A source in the catalogue that is not enrolled, or whose year has not begun or is over, is refused (GW-15, GW-15-1).
 4. What a signed application opened as an exception is passed on untouched, to its own addresses and port (GW-15-2).
@@ -131,7 +131,7 @@ def decide(
         return Decision(Action.REFUSE, Reason.EXPIRED)
     if any(each.covers(target.address, target.protocol, target.port) for each in organisation.exceptions):
         return Decision(Action.SPLICE, Reason.EXCEPTION)
-    if target.protocol != "tcp" or target.port not in (HTTP, TLS):
+    if not _is_web(target):
         return Decision(Action.REFUSE, Reason.SERVICE_CLOSED)
     return _by_name(target, categories) or _by_category(target, frozenset(organisation.categories), categories)
 
@@ -141,9 +141,15 @@ def _not_enrolled(standing: Standing, target: Target, categories: Categories) ->
         return Decision(Action.REFUSE, Reason.SOURCE_BLOCKED)
     if standing is Standing.CATALOGUED:
         return Decision(Action.REFUSE, Reason.NOT_ENROLLED)
+    if not _is_web(target):
+        return Decision(Action.REFUSE, Reason.SERVICE_CLOSED)
     if target.categories & categories.malicious:
         return Decision(Action.TERMINATE, Reason.MALWARE)
     return Decision(Action.SPLICE, Reason.SOURCE_UNKNOWN)
+
+
+def _is_web(target: Target) -> bool:
+    return target.protocol == "tcp" and target.port in (HTTP, TLS)
 
 
 def _by_name(target: Target, categories: Categories) -> Decision | None:

@@ -118,6 +118,8 @@ def test_an_exception_opens_its_own_address_and_port_only() -> None:
 def test_who_is_not_enrolled(standing: Standing, categories: str, expected: Decision) -> None:
     target = replace(SITE, categories=frozenset({categories}))
     assert decide(SOURCE, standing, None, target, CATEGORIES, OPEN) == expected
+    other = decide(SOURCE, standing, None, replace(target, port=22), CATEGORIES, OPEN)
+    assert other.action is Action.REFUSE
 
 
 @pytest.mark.clause("GW-15-1")
