@@ -20,8 +20,13 @@ from kepil.gateway.located import GatewayError
 
 LARGEST = 1 << 20
 """An application is a page of text; bytes."""
-DIGESTS = frozenset({"sha256", "sha384", "sha512", "1.2.643.7.1.1.2.2", "1.2.643.7.1.1.2.3"})
-"""Digests that signatures may use; the last two are GOST R 34.11-2012 (RFC 9215)."""
+DIGESTS = frozenset(
+    {
+        *("2.16.840.1.101.3.4.2.1", "2.16.840.1.101.3.4.2.2", "2.16.840.1.101.3.4.2.3"),  # SHA-256, -384, -512
+        *("1.2.643.7.1.1.2.2", "1.2.643.7.1.1.2.3"),  # GOST R 34.11-2012, 256 and 512 bit (RFC 9215)
+    }
+)
+"""Digests that signatures may use. By number: how asn1crypto names GOST's depends on what else was imported."""
 SIGNATORIES = {"1.2.398.3.3.4.1.2.1": "first head", "1.2.398.3.3.4.1.2.2": "signatory"}
 """Extended key usages of who may sign for a legal entity."""
 STATUS_SKEW_SECONDS = 300
@@ -94,13 +99,13 @@ def _look(path: Path, der: bytes) -> None:
     try:
         info = cms.ContentInfo.load(der, strict=True)
         signers = info["content"]["signer_infos"] if info["content_type"].native == "signed_data" else []
-        digests = {signer["digest_algorithm"]["algorithm"].native for signer in signers}
+        digests = [signer["digest_algorithm"]["algorithm"] for signer in signers]
     except (ValueError, TypeError, KeyError) as error:
         raise SignatureRefusedError(f"{path}: is no CMS message (RFC 5652): sign the application anew") from error
     if len(signers) != 1:
         raise SignatureRefusedError(f"{path}: has {len(signers)} signatures; one is needed, the organisation's")
-    if not digests <= DIGESTS:
-        raise SignatureRefusedError(f"{path}: signed with {', '.join(digests)}; sign with SHA-256 or GOST R 34.11-2012")
+    if weak := [digest.native for digest in digests if digest.dotted not in DIGESTS]:
+        raise SignatureRefusedError(f"{path}: signed with {weak[0]}; sign with SHA-256 or GOST R 34.11-2012")
 
 
 def _verify_signature(path: Path, folder: Path, trust: Trust, at: datetime) -> None:
