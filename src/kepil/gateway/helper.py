@@ -11,9 +11,11 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
+from threading import Lock
 from typing import TextIO
 from urllib.parse import unquote
 
@@ -23,9 +25,12 @@ from kepil.gateway.host_name import normal
 from kepil.gateway.located import GatewayError
 from kepil.gateway.lookup import Table
 from kepil.gateway.policy import Policy, read_policy
+from kepil.gateway.resolver import Resolver
 
 LOOKS_EVERY = 1.0
 """Seconds between looks whether policy, table or blocked sources changed."""
+THREADS = 32
+"""Questions that may wait for the resolver at once."""
 NONE = "-"
 NO_ADDRESS = IPv4Address(0)
 
@@ -41,9 +46,12 @@ ANSWERS: dict[str, Callable[[Decision], bool]] = {
 class Facts:
     """Policy, table and blocked sources in use. A new file that is broken is reported and the one before stays."""
 
-    def __init__(self, policy: Path, table: Path, blocked: Path, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, policy: Path, table: Path, blocked: Path, tell: Callable[[str], None], resolver: Resolver | None = None
+    ) -> None:
         self._paths = (policy, blocked)
         self._tell = tell
+        self.resolver = resolver or Resolver()
         self._looked = time.monotonic()
         self._seen = self._marks()
         self.policy: Policy = read_policy(policy)
@@ -80,7 +88,7 @@ def answer(facts: Facts, line: str, at: datetime) -> str:
     try:
         source, destination, sni, port, kind, question = map(unquote, fields)
         asked = ANSWERS[question]
-        target = _target(facts.table, destination, sni, int(port), kind)
+        target = _target(facts, destination, sni, int(port), kind)
         decided = facts.policy.decide(IPv4Address(source), target, at, facts.blocked)
     except (ValueError, KeyError) as error:
         return f'{channel} BH message="{type(error).__name__}"'
@@ -89,17 +97,21 @@ def answer(facts: Facts, line: str, at: datetime) -> str:
     return f'{channel} {word} message="{decided.reason.code} {decided.reason.clause} {names}" log={decided.reason.code}'
 
 
-def _target(table: Table, destination: str, sni: str, port: int, kind: str) -> Target:
-    """What a connection is for. Where it names a host twice (CONNECT and the server name), both must be the same."""
+def _target(facts: Facts, destination: str, sni: str, port: int, kind: str) -> Target:
+    """What a connection is for.
+
+    Where it says so twice (CONNECT and the server name), both must be the same name; where it goes to an address, the
+    name must lead there. What lies in TLS that ended here was looked at when it began.
+    """
     if kind not in ("tls", "http"):
         raise ValueError(kind)
     address, asked = _address_or_name(destination)
     shown = asked if kind == "http" else (normal(sni) if sni != NONE else None)
     if shown is None:
         return Target(address, Hidden.MISSING, port=port)
-    agree = kind == "http" or asked is None or asked == shown
+    agree = shown == asked or (asked is None and facts.resolver.leads(shown, address))
     service = port if port not in (HTTP, TLS) else (TLS if kind == "tls" else HTTP)
-    return Target(address, shown, table.find(shown)[1], name_at_address=agree, port=service)
+    return Target(address, shown, facts.table.find(shown)[1], name_at_address=agree, port=service)
 
 
 def _address_or_name(text: str) -> tuple[IPv4Address, str | None]:
@@ -110,13 +122,20 @@ def _address_or_name(text: str) -> tuple[IPv4Address, str | None]:
 
 
 def serve(facts: Facts, requests: TextIO, answers: TextIO) -> None:
-    """Answer until Squid closes the pipe."""
-    for line in requests:
-        if not line.strip():
-            continue
-        facts.refresh()
-        answers.write(answer(facts, line, datetime.now(UTC)) + "\n")
-        answers.flush()
+    """Answer until Squid closes the pipe. Who waits for the resolver keeps nobody else waiting."""
+    lock = Lock()
+
+    def work(line: str) -> None:
+        text = answer(facts, line, datetime.now(UTC)) + "\n"
+        with lock:
+            answers.write(text)
+            answers.flush()
+
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        for line in requests:
+            if line.strip():
+                facts.refresh()
+                pool.submit(work, line)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -49,9 +49,7 @@ class Table:
             return False  # the one in use stays in use
         if (status.st_ino, status.st_mtime_ns) == self._identity:
             return False
-        before = self._environment
-        self._open()
-        before.close()
+        self._open()  # the one before is closed when its last reader is done
         return True
 
     def _open(self) -> None:

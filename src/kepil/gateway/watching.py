@@ -76,10 +76,9 @@ def seen_by_kernel(listing: str, at: datetime) -> dict[IPv4Address, datetime]:
     try:
         (found,) = [each["set"] for each in json.loads(listing)["nftables"] if "set" in each]
         elements = [each["elem"] for each in found.get("elem", [])]
-        return {
-            IPv4Address(each["val"]): (at - timedelta(seconds=each["timeout"] - each["expires"])).replace(microsecond=0)
-            for each in elements
-        }
+        usual = found["timeout"]  # nft names an element's own only where it differs
+        passed = {IPv4Address(each["val"]): each.get("timeout", usual) - each["expires"] for each in elements}
+        return {source: (at - timedelta(seconds=seconds)).replace(microsecond=0) for source, seconds in passed.items()}
     except (ValueError, KeyError, TypeError) as error:
         raise GatewayError(f"the set `unknown` of table inet gateway cannot be read: {error}") from error
 

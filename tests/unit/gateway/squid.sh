@@ -19,9 +19,11 @@ openssl s_server -accept 203.0.113.80:443 -cert o.crt -key o.key -www > /dev/nul
 squid -N -f /etc/kepil/gateway/squid.conf > squid.out 2>&1 & squid=$!
 trap 'kill $squid $origin' EXIT
 for _ in $(seq 100); do curl -s -o /dev/null http://198.18.8.11:3128/ && break; sleep 0.2; done
-while read -r source name connect; do
+while read -r question; do
+  set -- $question
+  source=$1 name=$2 connect=$3
   code=$(curl -sSkv --max-time 10 --interface $source -x http://198.18.8.11:3128 --connect-to $name:443:$connect:443 \
     -o body -w '%{http_code}' https://$name/ 2> told || true)
-  echo "$source $name $connect $code $(sed -n 's/^.*issuer: //p' told) $(sed -n 's/.*Reason: <code>\([a-z-]*\).*/\1/p' body)"
+  echo "$question | $code $(sed -n 's/^.*issuer: //p' told) $(sed -n 's/.*Reason: <code>\([a-z-]*\).*/\1/p' body)"
   : > body
 done < questions > answers

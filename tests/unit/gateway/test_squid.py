@@ -1,7 +1,6 @@
 """Squid itself under the role's configuration, with the real helper, in a network namespace of its own.
 
-Needs a tree of Debian 13 (KEPIL_TEST_TREE) with squid-openssl, curl, iproute2 and what the package stands on.
-Interception is not tried here (the ports listen as plain proxies); the rules and the helper are the same.
+Needs a tree of Debian 13 (KEPIL_TEST_TREE) with squid-openssl, nftables, curl, iproute2 and what the package stands on.
 """
 
 from __future__ import annotations
@@ -14,18 +13,19 @@ from pathlib import Path
 
 import pytest
 
+from kepil.gateway import rules
 from kepil.gateway.calendar import day_of
 from kepil.gateway.category import Categories
 from kepil.gateway.lookup import build
 from kepil.gateway.organisation import last_day
-from kepil.gateway.policy import PolicyFile, write_policy
+from kepil.gateway.policy import PolicyFile, read_policy, write_policy
 from tests.unit.gateway.conftest import PROJECT, STATED, organisation
 from tests.unit.gateway.test_role import TREE, rendered
 
 NAMES = {"bank.example": "finance", "news.example": "news", "games.example": "games", "evil.example": "malware"}
 GATEWAY, ORIGIN = "OU=gateway", "OU=origin"
-SCRIPT = Path(__file__).with_name("squid.sh").read_text(encoding="utf-8")
-EXPECTED = {
+SCRIPTS = Path(__file__).parent
+EXPLICIT = {
     # a source, a server name, the name it asks the proxy for: status, whose certificate, the page's reason
     "198.18.10.11 bank.example bank.example": f"200 {ORIGIN}",
     "198.18.10.11 news.example news.example": f"200 {GATEWAY}",
@@ -37,6 +37,19 @@ EXPECTED = {
     "198.18.20.1 news.example news.example": "000",  # in the catalogue, not enrolled
     "198.18.99.1 news.example news.example": f"200 {ORIGIN}",  # in no catalogue yet: never decrypted
     "198.18.99.1 evil.example evil.example": "000",
+}
+INTERCEPTED = {
+    # a source, a server name, the address that it connects to
+    "198.18.10.11 bank.example 203.0.113.80": f"200 {ORIGIN}",
+    "198.18.10.11 news.example 203.0.113.80": f"200 {GATEWAY}",
+    "198.18.10.11 games.example 203.0.113.80": f"403 {GATEWAY} category-closed",
+    "198.18.10.11 bank.example 203.0.113.81": "000",  # the name leads elsewhere: neither passed on nor decrypted
+    "198.18.10.11 news.example 203.0.113.81": "000",
+    "198.18.10.11 203.0.113.80 203.0.113.80": "000",
+    "198.18.20.1 news.example 203.0.113.80": "000",
+    "198.18.99.1 news.example 203.0.113.80": f"200 {ORIGIN}",
+    "198.18.99.1 evil.example 203.0.113.80": "000",
+    "198.18.10.11 news.example 203.0.113.80 closed": "000",  # when the kernel has let the organisation's element go
 }
 
 
@@ -53,13 +66,6 @@ def tree(categories: Categories) -> Path:
     python.chmod(0o755)
     shutil.copytree(root / "usr/share/squid/errors/templates", settings / "errors", dirs_exist_ok=True)
     (settings / "errors/ERR_KEPIL_CLOSED").write_text(rendered("ERR_KEPIL_CLOSED"), encoding="utf-8")
-    plain = rendered("squid.conf", gateway_antivirus=False).replace(" tproxy", "").splitlines()
-    left_out = ("https_port", "dns_nameservers")
-    (settings / "squid.conf").write_text(
-        "\n".join(x for x in plain if not x.startswith(left_out)).replace(
-            "myportname transparent_tls", "myportname explicit"
-        )
-    )
     today = day_of(datetime.now(UTC))
     stated = {
         "organisations": {"ministry": organisation(valid_from=today, valid_until=last_day(today)).model_dump()},
@@ -69,25 +75,41 @@ def tree(categories: Categories) -> Path:
     write_policy(settings / "policy.json", PolicyFile.model_validate(stated))
     build(state / "categories.mdb", NAMES.items(), {}, categories)
     (work / "names").write_text("subjectAltName=" + ",".join(f"DNS:{name}" for name in NAMES) + "\n")
-    (work / "questions").write_text("".join(f"{question}\n" for question in EXPECTED))
     (work / "body").touch()
     (root / "etc/hosts").write_text("".join(f"203.0.113.80 {name}\n" for name in NAMES))
     return root
 
 
+def configure(tree: Path, *, intercepts: bool) -> None:
+    """Squid's configuration and the firewall's, as the role renders them; without interception the ports are plain."""
+    lines = rendered("squid.conf", gateway_antivirus=False).splitlines()
+    lines = [line for line in lines if not line.startswith("dns_nameservers")]
+    if not intercepts:
+        lines = [line.replace(" tproxy", "") for line in lines if not line.startswith("https_port")]
+        lines = [line.replace("myportname transparent_tls", "myportname explicit") for line in lines]
+    (tree / "etc/kepil/gateway/squid.conf").write_text("\n".join(lines), encoding="utf-8")
+    (tree / "work/gateway.nft").write_text(rendered("gateway.nft", gateway_user_interfaces=["users0"]))
+    at = datetime.now(UTC)
+    elements = rules.elements(read_policy(tree / "etc/kepil/gateway/policy.json"), (), at)
+    (tree / "work/elements.nft").write_text(rules.script(elements, at))
+
+
 @pytest.mark.clause("GW-20")
 @pytest.mark.skipif(not TREE or os.geteuid() != 0, reason="needs KEPIL_TEST_TREE and root")
-def test_squid_does_what_was_decided(tree: Path) -> None:
-    """Who gets whose certificate, page or nothing."""
+@pytest.mark.parametrize(("script", "expected"), [("squid.sh", EXPLICIT), ("interception.sh", INTERCEPTED)])
+def test_squid_does_what_was_decided(tree: Path, script: str, expected: dict[str, str]) -> None:
+    """Who gets whose certificate, page or nothing: asked as a proxy, and with connections taken on their way."""
+    configure(tree, intercepts=script == "interception.sh")
+    (tree / "work/questions").write_text("".join(f"{question}\n" for question in expected))
+    (tree / "work/answers").unlink(missing_ok=True)
+    inside = f"mount -t proc proc {tree}/proc && mount -t sysfs sys {tree}/sys && exec chroot {tree} sh -s"
     done = subprocess.run(
-        ["unshare", "--net", "--pid", "--fork", "chroot", tree, "sh", "-s"],
-        input=SCRIPT,
+        ["unshare", "--net", "--pid", "--fork", "--mount", "sh", "-c", inside],
+        input=(SCRIPTS / script).read_text(encoding="utf-8"),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode in (0, 143), done.stderr
-    answers = [line.split(maxsplit=3) for line in (tree / "work/answers").read_text().splitlines()]
-    assert {" ".join(words[:3]): words[3].strip() for words in answers} == EXPECTED
-    log = (tree / "var/log/squid/access.log").read_text()
-    assert "bank.example bank.example splice" in log
+    answers = dict(line.split(" | ") for line in (tree / "work/answers").read_text().splitlines())
+    assert {question: " ".join(given.split()) for question, given in answers.items()} == expected

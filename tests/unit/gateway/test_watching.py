@@ -25,7 +25,11 @@ LISTING = json.dumps(
                 "set": {
                     "family": "inet",
                     "name": "unknown",
-                    "elem": [{"elem": {"val": str(SOURCE), "timeout": 5184000, "expires": 5180400}}],
+                    "timeout": 5184000,
+                    "elem": [
+                        {"elem": {"val": str(SOURCE), "expires": 5180400}},
+                        {"elem": {"val": str(SOURCE + 1), "timeout": 7200, "expires": 0}},
+                    ],
                 }
             },
         ]
@@ -34,7 +38,7 @@ LISTING = json.dumps(
 
 
 def test_when_a_source_was_first_seen_is_what_passed_of_its_time() -> None:
-    assert seen_by_kernel(LISTING, AT) == {SOURCE: AT - timedelta(hours=1)}
+    assert seen_by_kernel(LISTING, AT) == {SOURCE: AT - timedelta(hours=1), SOURCE + 1: AT - timedelta(hours=2)}
     assert seen_by_kernel(LISTING.replace('"elem": [{', '"el": [{'), AT) == {}
     with pytest.raises(GatewayError, match="cannot be read"):
         seen_by_kernel('{"nftables": []}', AT)
