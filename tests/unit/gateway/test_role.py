@@ -36,6 +36,7 @@ GIVEN: dict[str, Any] = {
         "core": {"subnets": ["198.18.3.0/24"]},
         "organisations": {"subnets": ["198.18.10.0/24"], "outsiders": "organisation"},
     },
+    "base_firewall_forward_mark": "0x2",
     "gateway_operators": {"telecom": {"email": "a@telecom.kz", "networks": ["198.18.10.0/24"]}},
     "gateway_user_interfaces": ["users0", "users1"],
     "gateway_resolvers": ["198.18.8.53"],
