@@ -125,7 +125,7 @@ def observe(
 ) -> set[Fact]:
     """The facts with what a gateway finds now: sources seen (and when first), and what the catalogue lists by now.
 
-    A source seen before it was last listed is not seen anew by that.
+    What was seen before the source was last listed counts for nothing, however often it is said again.
     """
     known = set(facts)
     before = histories(known)
@@ -133,9 +133,8 @@ def observe(
         if (history.seen or history.told) and is_listed(source):
             known.add(Fact(source, Event.LISTED, at))
     for source, first in seen.items():
-        listed = before[source].listed if source in before else None
-        fresh = source not in before or (before[source].seen is None and (listed is None or first > listed))
-        if fresh and not is_listed(source):
+        counts = source in before and before[source].seen is not None
+        if not counts and not is_listed(source):
             known.add(Fact(source, Event.SEEN, first))
     return known
 

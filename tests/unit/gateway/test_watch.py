@@ -58,7 +58,14 @@ def test_what_was_seen_before_a_listing_is_not_seen_anew() -> None:
     memory = {SOURCE: at("2026-11-16", 9)}
     facts = observe(set(), memory, lambda _: False, at("2026-11-16"))
     facts = observe(facts, memory, lambda _: True, at("2026-11-17"))
-    assert observe(facts, memory, lambda _: False, at("2026-11-18")) == facts
+    facts = observe(facts, memory, lambda _: False, at("2026-11-18"))
+    assert state(facts, at("2026-11-18")) is State.UNSEEN
+
+
+def test_who_is_seen_again_and_again_leaves_one_fact() -> None:
+    """The kernel's set may be made anew often; facts do not pile up."""
+    facts = observe(set(), {SOURCE: at("2026-11-16", 9)}, lambda _: False, at("2026-11-16"))
+    assert observe(facts, {SOURCE: at("2026-11-17", 9)}, lambda _: False, at("2026-11-17")) == facts
 
 
 @pytest.mark.parametrize(
