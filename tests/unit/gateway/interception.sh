@@ -4,7 +4,7 @@ set -eu
 cd /work
 unshare --net sleep 300 & client=$!
 unshare --net sleep 300 & origin=$!
-trap 'kill $client $origin $server $squid 2>/dev/null' EXIT
+trap 'kill $client $origin $server $squid 2>/dev/null || true' EXIT
 server=0 squid=0
 sleep 0.5
 in_client() { nsenter --net=/proc/$client/ns/net "$@"; }

@@ -1,6 +1,7 @@
 """Squid itself under the role's configuration, with the real helper, in a network namespace of its own.
 
-Needs a tree of Debian 13 (KEPIL_TEST_TREE) with squid-openssl, nftables, curl, iproute2 and what the package stands on.
+Needs a tree of Debian 13 (KEPIL_TEST_TREE) with squid-openssl, nftables, clamav-daemon, c-icap,
+libc-icap-mod-virus-scan, curl, iproute2 and what the package stands on.
 """
 
 from __future__ import annotations
@@ -53,6 +54,20 @@ INTERCEPTED = {
 }
 
 
+SCANNED = {
+    # what is up, the site, the file: status, and whether the file came whole
+    "up news.example clean": "200 whole",
+    "up news.example eicar": "403",
+    "up bank.example eicar": "200 whole",  # GW-20: untouched is untouched
+    "unscanned news.example clean": "500",
+    "unscanned bank.example clean": "200 whole",
+    "alone news.example clean": "500",
+}
+EICAR = (
+    "X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-" + "STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+)  # in two, or scanners take this file away
+
+
 @pytest.fixture
 def tree(categories: Categories) -> Path:
     """The tree, with the package, a policy, a table and the role's files in it."""
@@ -80,9 +95,9 @@ def tree(categories: Categories) -> Path:
     return root
 
 
-def configure(tree: Path, *, intercepts: bool) -> None:
+def configure(tree: Path, *, intercepts: bool, scans: bool = False) -> None:
     """Squid's configuration and the firewall's, as the role renders them; without interception the ports are plain."""
-    lines = rendered("squid.conf", gateway_antivirus=False).splitlines()
+    lines = rendered("squid.conf", gateway_antivirus=scans).splitlines()
     lines = [line for line in lines if not line.startswith("dns_nameservers")]
     if not intercepts:
         lines = [line.replace(" tproxy", "") for line in lines if not line.startswith("https_port")]
@@ -101,6 +116,27 @@ def test_squid_does_what_was_decided(tree: Path, script: str, expected: dict[str
     """Who gets whose certificate, page or nothing: asked as a proxy, and with connections taken on their way."""
     configure(tree, intercepts=script == "interception.sh")
     (tree / "work/questions").write_text("".join(f"{question}\n" for question in expected))
+    assert answers(tree, script) == expected
+
+
+@pytest.mark.clause("LQ-A3-6")
+@pytest.mark.skipif(not TREE or os.geteuid() != 0, reason="needs KEPIL_TEST_TREE and root")
+def test_nothing_that_is_decrypted_passes_unscanned(tree: Path) -> None:
+    """Threat: malware over TLS; and whoever stops the scanner opens the way."""
+    configure(tree, intercepts=False)
+    (tree / "work/questions").write_text("")
+    answers(tree, "squid.sh")  # makes the certificates
+    configure(tree, intercepts=False, scans=True)
+    for name, folder in (("clamd", "clamav"), ("c-icap", "c-icap"), ("virus_scan", "c-icap"), ("clamd_mod", "c-icap")):
+        (tree / "etc" / folder / f"{name}.conf").write_text(rendered(f"{name}.conf"), encoding="utf-8")
+    (tree / "var/lib/clamav/local.ndb").write_text(f"Eicar:0:*:{EICAR.encode().hex()}\n")
+    (tree / "work/eicar").write_text(EICAR)
+    (tree / "work/clean").write_text("clean\n" * 100)
+    assert answers(tree, "antivirus.sh") == SCANNED
+
+
+def answers(tree: Path, script: str) -> dict[str, str]:
+    """What a script that is run in the tree, in namespaces of its own, leaves there."""
     (tree / "work/answers").unlink(missing_ok=True)
     inside = f"mount -t proc proc {tree}/proc && mount -t sysfs sys {tree}/sys && exec chroot {tree} sh -s"
     done = subprocess.run(
@@ -111,5 +147,5 @@ def test_squid_does_what_was_decided(tree: Path, script: str, expected: dict[str
         check=False,
     )
     assert done.returncode in (0, 143), done.stderr
-    answers = dict(line.split(" | ") for line in (tree / "work/answers").read_text().splitlines())
-    assert {question: " ".join(given.split()) for question, given in answers.items()} == expected
+    lines = [line.split(" | ") for line in (tree / "work/answers").read_text().splitlines()]
+    return {question: " ".join(given.split()) for question, given in lines}

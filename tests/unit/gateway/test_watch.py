@@ -62,6 +62,10 @@ def test_what_was_seen_before_a_listing_is_not_seen_anew() -> None:
     assert state(facts, at("2026-11-18")) is State.UNSEEN
 
 
+def test_what_the_catalogue_lists_is_not_seen() -> None:
+    assert observe(set(), {SOURCE: at("2026-11-16")}, lambda _: True, at("2026-11-16")) == set()
+
+
 def test_who_is_seen_again_and_again_leaves_one_fact() -> None:
     """The kernel's set may be made anew often; facts do not pile up."""
     facts = observe(set(), {SOURCE: at("2026-11-16", 9)}, lambda _: False, at("2026-11-16"))
