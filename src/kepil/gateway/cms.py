@@ -59,9 +59,8 @@ class Signed:
     content: bytes
     bin: str
     """The BIN in the signer's certificate."""
-    signer: str
-    """The certificate's subject."""
     serial: str
+    """The certificate's serial number, hexadecimal. Its subject names a person, which has no place in a register."""
 
 
 def verify(path: Path, trust: Trust, at: datetime) -> Signed:
@@ -76,12 +75,7 @@ def verify(path: Path, trust: Trust, at: datetime) -> Signed:
         number = _bin_of(path, certificate)
         _check_role(path, certificate)
         _check_status(path, folder, certificate, trust)
-        return Signed(
-            (folder / "content").read_bytes(),
-            number,
-            certificate.subject.human_friendly,
-            f"{certificate.serial_number:x}",
-        )
+        return Signed((folder / "content").read_bytes(), number, f"{certificate.serial_number:x}")
 
 
 def _read(path: Path) -> bytes:
@@ -136,7 +130,7 @@ def _bin_of(path: Path, certificate: x509.Certificate) -> str:
     numbers = [unit[3:] for unit in ([units] if isinstance(units, str) else units) if unit.startswith("BIN")]
     if len(numbers) != 1:
         raise SignatureRefusedError(
-            f"{path}: the certificate {certificate.subject.human_friendly} names no organisation (BIN): sign with the "
+            f"{path}: the certificate {certificate.serial_number:x} names no organisation (BIN): sign with the "
             "legal entity's own"
         )
     return numbers[0]
@@ -149,7 +143,7 @@ def _check_role(path: Path, certificate: x509.Certificate) -> None:
     purposes = certificate.extended_key_usage_value
     if not SIGNATORIES.keys() & set(purposes.native if purposes is not None else ()):
         raise SignatureRefusedError(
-            f"{path}: the certificate {certificate.subject.human_friendly} is not the head's, nor one with the right "
+            f"{path}: the certificate {certificate.serial_number:x} is not the head's, nor one with the right "
             "to sign for the organisation"
         )
 

@@ -42,9 +42,10 @@ def enrol(
     at: datetime,
 ) -> Enrolled:
     """Carry out a signed application. Raises GatewayError with the reason, which the register then has, too."""
-    sha256 = hashlib.sha256(_bytes(signed)).hexdigest()
+    came = _bytes(signed)
+    sha256 = hashlib.sha256(came).hexdigest()
     today = day_of(at)
-    register.receive(sha256, today)
+    register.receive(sha256, today, came)
     received = register.items()[sha256].received
     try:
         content = verify(signed, trust, at)
@@ -52,7 +53,7 @@ def enrol(
         if application.bin != content.bin:
             raise SignatureRefusedError(
                 f"{signed}: the application is of BIN {application.bin}, the signature of BIN {content.bin} "
-                f"({content.signer}): someone else's signature opens nothing"
+                f"(certificate {content.serial}): someone else's signature opens nothing"
             )
         enrolled = _write(application, sha256, received, today, inventories, environment, settings)
     except GatewayError as error:
@@ -116,7 +117,7 @@ def write_organisation(path: Path, organisation: Organisation) -> None:
 
 def _text(organisation: Organisation) -> str:
     stated: dict[str, Any] = organisation.model_dump(mode="json", exclude_defaults=True)
-    return yaml.safe_dump(stated, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.safe_dump(stated, sort_keys=False, allow_unicode=True, width=120, explicit_start=True)
 
 
 def _bytes(signed: Path) -> bytes:

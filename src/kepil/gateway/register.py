@@ -11,6 +11,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
+from kepil.change.document import write_once
 from kepil.gateway.calendar import Calendar
 from kepil.journal.chain import Journal, now
 
@@ -46,9 +47,13 @@ class Register:
         self._journal = Journal(folder / "register.jsonl", clock)
         self._calendar = calendar
 
-    def receive(self, sha256: str, received: date) -> None:
-        """Enter an application once, on the day it came in, before anything is decided."""
+    def receive(self, sha256: str, received: date, signed: bytes) -> None:
+        """Enter an application once, on the day it came in, before anything is decided; keep it as it came."""
         if sha256 not in self.items():
+            kept = self.folder / "applications" / f"{sha256}.p7m"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            if not kept.exists():  # a run that broke off left it
+                write_once(kept, signed)
             self._journal.append("received", {"sha256": sha256, "received": received.isoformat()})
 
     def decide(self, sha256: str, state: State, *, bin: str = "", organisation: str = "", note: str = "") -> None:  # noqa: A002

@@ -99,7 +99,9 @@ class Office:
         with pytest.raises(GatewayError, match=reason):
             self.bring(signed, at)
         assert self.files() == before
-        assert list(self.register.items().values())[-1].state == "refused"
+        item = list(self.register.items().values())[-1]
+        assert item.state == "refused"
+        assert "IIN" not in item.note  # CP-9.4: who signed is a person
 
 
 @pytest.fixture
@@ -114,6 +116,8 @@ def test_a_signed_application_opens_one_calendar_year(office: Office, categories
     assert found == enrolled.organisation
     assert (found.closes - found.opens).days in (365, 366)
     assert found.exceptions[0].application == found.application.sha256
+    kept = office.folder / "enrolment/applications" / f"{found.application.sha256}.p7m"
+    assert kept.read_bytes() == (office.folder / "application.p7m").read_bytes()
     assert [item.state for item in office.register.items().values()] == ["accepted"]
 
 
