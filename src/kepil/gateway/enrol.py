@@ -115,9 +115,17 @@ def write_organisation(path: Path, organisation: Organisation) -> None:
     fresh.replace(path)
 
 
+class _House(yaml.SafeDumper):
+    """Lists are indented, as yamllint wants them in this project."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """One level more."""
+        super().increase_indent(flow, False)
+
+
 def _text(organisation: Organisation) -> str:
     stated: dict[str, Any] = organisation.model_dump(mode="json", exclude_defaults=True)
-    return yaml.safe_dump(stated, sort_keys=False, allow_unicode=True, width=120, explicit_start=True)
+    return yaml.dump(stated, Dumper=_House, sort_keys=False, allow_unicode=True, width=120, explicit_start=True)
 
 
 def _bytes(signed: Path) -> bytes:

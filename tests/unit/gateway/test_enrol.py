@@ -20,7 +20,7 @@ from kepil.gateway.organisations import read_organisations
 from kepil.gateway.register import Register
 from kepil.gateway.settings import Settings
 from tests.unit.gateway.authority import EMPLOYEE, GOST, Authority, serve
-from tests.unit.gateway.conftest import BIN, OTHER_BIN, STATED
+from tests.unit.gateway.conftest import BIN, OTHER_BIN, PROJECT, STATED
 
 NOW = datetime.now(UTC) + timedelta(minutes=5)  # when the certificates below are there
 TODAY = day_of(NOW)
@@ -114,6 +114,7 @@ def test_a_signed_application_opens_one_calendar_year(office: Office, categories
     enrolled = office.bring(office.authority.sign(TEXT, "head"))
     found = read_organisations(office.inventories / "trial/organisations", categories, ["telecom"])["ministry"]
     assert found == enrolled.organisation
+    subprocess.run(["yamllint", "--strict", "--config-file", PROJECT / ".yamllint", enrolled.path], check=True)
     assert (found.closes - found.opens).days in (365, 366)
     assert found.exceptions[0].application == found.application.sha256
     kept = office.folder / "enrolment/applications" / f"{found.application.sha256}.p7m"
