@@ -11,9 +11,9 @@ from typing import Annotated, Any, Generic, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
-from kepil.change.document import DocumentError, compose
 from kepil.errors import KepilError
 from kepil.pki.name import is_identification_number
+from kepil.signed.document import DocumentError, compose
 
 
 class GatewayError(KepilError):

@@ -11,9 +11,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
-from kepil.change.document import write_once
 from kepil.gateway.calendar import Calendar
 from kepil.journal.chain import Journal, now
+from kepil.signed.document import write_once
 
 WORKING_DAYS = 10
 """Within these the policy is applied and the user told (GW-16)."""
