@@ -16,7 +16,6 @@ from uuid import UUID
 
 import psycopg
 from asn1crypto import pem, x509
-from psycopg.errors import UniqueViolation
 
 from kepil.pki.request import Asked, check, read_request
 from kepil.ra.authority import Authority, AuthorityFailedError, RefusedByAuthorityError
@@ -76,11 +75,8 @@ class Registration:
             body_sha256=hashlib.sha256(asked.model_dump_json().encode()).digest(),
             approvals_needed=2 if asked.profile in self._settings.two_approvers else 1,
         )
-        try:
-            with self._connect() as connection:
-                return _message(self._submit(Store(connection), submission))
-        except UniqueViolation as error:
-            raise RegistrationError("key-seen-before", "another application has this key") from error
+        with self._connect() as connection:
+            return _message(self._submit(Store(connection), submission))
 
     def _submit(self, store: Store, submission: Submission) -> Row:
         identifier = store.submit(submission)
@@ -93,7 +89,9 @@ class Registration:
                 document_sha256=submission.document_sha256.hex(),
             )
         row = store.by_idempotency_key(submission.idempotency_sha256)
-        if row is None or row.body_sha256 != submission.body_sha256:
+        if row is None:
+            raise RegistrationError("key-seen-before", "another application has this key")
+        if row.body_sha256 != submission.body_sha256:
             raise RegistrationError("idempotency-key-reused", "this Idempotency-Key came with another application")
         return row
 

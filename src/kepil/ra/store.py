@@ -81,14 +81,14 @@ class Store:
     # Applications
 
     def submit(self, submission: Submission) -> UUID | None:
-        """Record an application and return its identifier; None where its idempotency key was used before.
+        """Record an application and return its identifier; None where its idempotency key or its key was used before.
 
-        Raises psycopg.errors.UniqueViolation of `key_in_one_application` for a key that another application has.
+        Of the same application sent twice at once, either constraint may be the first that the second one meets.
         """
         row = self._connection.execute(
             f"insert into application ({', '.join(_SUBMISSION)}) "  # noqa: S608 -- own names
             f"values ({', '.join(f'%({name})s' for name in _SUBMISSION)}) "
-            "on conflict on constraint idempotency_key_once do nothing returning id",
+            "on conflict do nothing returning id",
             asdict(submission),
         ).fetchone()
         return row[0] if row else None
