@@ -14,7 +14,7 @@ from kepil.errors import KepilError
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with every noun that `kepil.commands` lists."""
-    parser = argparse.ArgumentParser(prog="kepil", description="Estate, certificates, CA and database of Kepil.")
+    parser = argparse.ArgumentParser(prog="kepil", description="Estate, ceremonies, certificates and CA of Kepil.")
     nouns = parser.add_subparsers(dest="noun", metavar="NOUN", required=True)
     for register in NOUNS:
         register(nouns)

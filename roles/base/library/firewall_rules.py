@@ -30,6 +30,13 @@ options:
       - With C(confirmed), they stay, over restarts too. It fails where they are no longer in force.
     choices: [compared, loaded, confirmed]
     default: compared
+  beside:
+    description:
+      - Tables, as C(nft list tables) names them without the word C(table), that another service of the host keeps. They
+        are not compared. A load flushes them all the same; who keeps them loads them again.
+    type: list
+    elements: str
+    default: []
   seconds:
     description: How long loaded rules wait for their confirmation. Needed with C(loaded).
     type: int
@@ -55,7 +62,7 @@ class Firewall:
         file = CONFIRMED.read_text(encoding="utf-8") if CONFIRMED.exists() else ""
         found = [
             _difference(str(CONFIRMED), file, self.wanted),
-            _difference("the rules in force", self._run(IN_FORCE), self._meaning()),
+            _difference("the rules in force", self._in_force(), self._meaning()),
         ]
         return [difference for difference in found if difference["before"] != difference["after"]]
 
@@ -80,7 +87,7 @@ class Firewall:
     def confirm(self) -> None:
         """Let the rules in force last; a timer that has run out is seen by what is in force then."""
         self.module.run_command(f"systemctl stop {TIMER}.timer {TIMER}.service")
-        if self._run(IN_FORCE) != self._meaning():
+        if self._in_force() != self._meaning():
             self.module.fail_json(
                 msg="The new rules are no longer in force: nobody confirmed them in time, and those before them were"
                 " restored, or they were changed by hand. Run the play again."
@@ -101,6 +108,13 @@ class Firewall:
                 " Delete what no longer serves (nft delete …), then run the play again."
             )
         return "".join(rules for name, rules in tables.items() if name not in foreign)
+
+    def _in_force(self) -> str:
+        """The rules in force, but for tables that others keep."""
+        rules = self._run(IN_FORCE)
+        for name in self.module.params.get("beside") or ():
+            rules = re.sub(rf"^table {re.escape(name)} \{{\n.*?^\}}\n", "", rules, flags=re.MULTILINE | re.DOTALL)
+        return rules
 
     def _meaning(self) -> str:
         """The wanted rules as nft lists them once they are loaded."""
@@ -127,6 +141,7 @@ def main() -> None:
         {
             "rules": {"type": "str", "required": True},
             "state": {"choices": ["compared", "loaded", "confirmed"], "default": "compared"},
+            "beside": {"type": "list", "elements": "str", "default": []},
             "seconds": {"type": "int"},
         },
         required_if=[("state", "loaded", ["seconds"])],

@@ -16,10 +16,13 @@ from kepil.change import review
 from kepil.change.invocation import check_settings, compare, touches_hosts
 from kepil.change.log import ChangeLog, tell_system_log
 from kepil.change.record import FILE, SIGNATURES, TIME, Record, folder, read_record
-from kepil.change.signatures import AllowedSigners, signers
 from kepil.change.tree import Tree
 from kepil.errors import KepilError
 from kepil.journal.chain import Entry, now
+from kepil.signed.signatures import AllowedSigners, signers
+
+NAMESPACE = "change@kepil"
+"""What signatures under records and reviews are for."""
 
 VARIABLE = "KEPIL_CHANGE"
 """The environment variable that names the record."""
@@ -151,7 +154,7 @@ def check_window(record: Record, at: datetime) -> None:
 
 def allowed_signers(project: Path, environment: str) -> AllowedSigners:
     """Who may sign for an environment."""
-    return AllowedSigners(project / "inventories" / environment / "allowed_signers")
+    return AllowedSigners(project / "inventories" / environment / "allowed_signers", NAMESPACE)
 
 
 def approve(record: Record, path: Path, content: bytes, allowed: AllowedSigners, at: datetime) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StringConstraints, model_validator
 
-from kepil.change.document import Document, DocumentError, Line, Name, parse
+from kepil.signed.document import Document, DocumentError, Line, Name, parse
 
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 LONGEST = {"ordinary": timedelta(days=7), "break-glass": timedelta(hours=12)}

@@ -9,11 +9,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kepil.change.document import Document, Line, Name, Sha256, parse
 from kepil.change.log import ChangeLog
 from kepil.change.record import folder
-from kepil.change.signatures import AllowedSigners, signers
 from kepil.errors import KepilError
+from kepil.signed.document import Document, Line, Name, Sha256, parse
+from kepil.signed.signatures import AllowedSigners, signers
 
 FILE = "review.yml"
 REVIEWERS = 2

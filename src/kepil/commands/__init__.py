@@ -2,5 +2,5 @@
 
 from importlib import import_module
 
-_NOUNS = ("ca", "certificate", "change", "database", "estate", "network", "ra")
+_NOUNS = ("ca", "ceremony", "certificate", "change", "database", "estate", "gateway", "network", "ra")
 NOUNS = tuple(import_module(f"{__name__}.{noun}").register for noun in _NOUNS)

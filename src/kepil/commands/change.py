@@ -11,16 +11,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from kepil.change import document, record, review
+from kepil.change import record, review
 from kepil.change.gate import VARIABLE, allowed_signers, approve, check_window, refuse_dirt
 from kepil.change.invocation import command
 from kepil.change.log import ChangeLog, Run
 from kepil.change.record import TIME, Record, folder, parse_time, read_record
 from kepil.change.review import Review, read_review
-from kepil.change.signatures import sign
 from kepil.change.tree import Tree
 from kepil.errors import KepilError
 from kepil.journal.chain import now
+from kepil.signed import document
+from kepil.signed.signatures import sign
 
 
 class ChangeCommandError(KepilError):

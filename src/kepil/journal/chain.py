@@ -62,18 +62,24 @@ class Journal:
         self.head = path.with_name(f"{path.name}.head")
         self._clock = clock
 
-    def append(self, event: str, data: Mapping[str, Any]) -> Entry:
-        """Add an entry and return it when it is on the disk; raises JournalError where the journal is broken."""
+    def append(self, event: str, data: Mapping[str, Any], after: str | None = None) -> Entry:
+        """Add an entry and return it when it is on the disk; raises JournalError where the journal is broken.
+
+        With `after`, the SHA-256 of an entry, nothing is added unless that one is still the last.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._locked(os.O_RDWR | os.O_CREAT | os.O_APPEND, fcntl.LOCK_EX) as file:
             content = _read(file)
             entries = self._verify(content)
+            previous = entries[-1].sha256 if entries else GENESIS
+            if after not in (None, previous):
+                raise JournalError(f"{self.path}: another process has written to it meanwhile; read it again")
             fields: dict[str, Any] = {
                 "number": len(entries) + 1,
                 "time": self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "event": event,
                 "data": dict(data),
-                "previous": entries[-1].sha256 if entries else GENESIS,
+                "previous": previous,
             }
             line = canonical(fields)
             try:
@@ -86,6 +92,22 @@ class Journal:
             entry = Entry(**fields, sha256=sha256(line).hexdigest())
             self._write_head(entry)
             return entry
+
+    def recover(self) -> bytes:
+        """Take off an entry that was cut off while it was written, and return what there was of it.
+
+        Nobody was told that such an entry stands: `append` returns after the whole line is on the disk.
+        """
+        if not self.path.exists():
+            return b""
+        with self._locked(os.O_RDWR, fcntl.LOCK_EX) as file:
+            content = _read(file)
+            whole = content[: content.rfind(b"\n") + 1]
+            self._verify(whole)
+            if content != whole:
+                os.ftruncate(file, len(whole))
+                os.fsync(file)
+            return content[len(whole) :]
 
     def entries(self) -> list[Entry]:
         """All entries, verified; raises JournalError that names the line where the chain breaks."""

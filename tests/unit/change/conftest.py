@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from kepil.change import document, gate, log
+from kepil.change import gate, log
 from kepil.change.record import FILE, TIME, Record
-from kepil.change.signatures import sign
+from kepil.signed import document
+from kepil.signed.signatures import sign
 
 PROJECT = Path(__file__).parents[3]
 ENVIRONMENT = "trial"

@@ -14,9 +14,9 @@ from ansible.cli.inventory import InventoryCLI
 from ansible.cli.playbook import PlaybookCLI
 from ansible.utils.context_objects import GlobalCLIArgs
 
-from kepil.change import document
 from kepil.change.invocation import FREE, LISTS_ONLY, NAMED, UNCHANGED, InvocationError, command, touches_hosts
 from kepil.change.record import Record
+from kepil.signed import document
 
 from .conftest import Site
 

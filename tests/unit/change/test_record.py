@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from kepil.change import document
-from kepil.change.document import DocumentError
 from kepil.change.record import Record, read_record
+from kepil.signed import document
+from kepil.signed.document import DocumentError
 
 RECORD = """\
 id: first

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from kepil.change import document
 from kepil.change.record import Record
 from kepil.change.review import FILE, Review, ReviewError
-from kepil.change.signatures import SignatureError
 from kepil.journal.chain import Entry
+from kepil.signed import document
+from kepil.signed.signatures import SignatureError
 
 from .conftest import ENVIRONMENT, Site
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kepil.change.signatures import AllowedSigners, SignatureError
+from kepil.change.gate import NAMESPACE
+from kepil.signed.signatures import AllowedSigners, SignatureError
 
 from .conftest import PROJECT, Site
 
@@ -19,7 +20,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 def allowed(tmp_path: Path, text: str) -> AllowedSigners:
     path = tmp_path / "allowed_signers"
     path.write_text(text)
-    return AllowedSigners(path)
+    return AllowedSigners(path, NAMESPACE)
 
 
 def test_people_may_hold_several_keys(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_one_key_is_one_persons(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SignatureError, match="allowed signers cannot be read"):
-        AllowedSigners(tmp_path / "allowed_signers")
+        AllowedSigners(tmp_path / "allowed_signers", NAMESPACE)
 
 
 def test_a_strangers_signature_is_not_written(site: Site) -> None:
@@ -78,7 +79,7 @@ def test_an_expired_key_signs_nothing_and_what_it_signed_before_stays_verifiable
         site.sign(path, "change-manager", at=NOW)
     before = datetime(2025, 12, 31, tzinfo=UTC)
     site.sign(path, "change-manager", at=before)
-    made = AllowedSigners(signers)
+    made = AllowedSigners(signers, NAMESPACE)
     made.verify(path.read_bytes(), path.with_name("change-manager.sig"), "change-manager", before)
     with pytest.raises(SignatureError, match="key has expired"):
         made.verify(path.read_bytes(), path.with_name("change-manager.sig"), "change-manager", NOW)
@@ -105,4 +106,4 @@ def test_a_missing_tool_is_named(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     "path", sorted(PROJECT.glob("inventories/*/allowed_signers")), ids=lambda path: path.parent.name
 )
 def test_the_projects_own_files_can_be_read(path: Path) -> None:
-    AllowedSigners(path)
+    AllowedSigners(path, NAMESPACE)

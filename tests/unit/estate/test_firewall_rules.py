@@ -168,3 +168,23 @@ def test_a_host_without_flows_has_loopback_alone() -> None:
     lines = [line.strip() for line in rendered({"estate_rules": []}).splitlines()]
     assert [line for line in lines if "accept" in line] == ['iifname "lo" accept', 'oifname "lo" accept']
     assert sum("policy drop" in line for line in lines) == 3
+
+
+def test_a_table_that_another_role_keeps_is_not_compared(library: ModuleType) -> None:
+    """And a rule added by hand beside it is found all the same."""
+    kept = "table inet gateway {\n\tset a {\n\t}\n}\n"
+    for beside, differs in ((["inet gateway"], False), ([], True), (["inet gate"], True)):
+        host = Host({library.IN_FORCE: (0, f"{WANTED}{kept}", ""), "unshare": (0, WANTED, "")})
+        host.params["beside"] = beside
+        library.CONFIRMED.write_text(WANTED)
+        assert bool(library.Firewall(host).compare()) is differs
+    host = Host({library.IN_FORCE: (0, f"{kept}{OLD}{WANTED}", ""), "unshare": (0, WANTED, "")})
+    host.params["beside"] = ["inet gateway"]
+    assert library.Firewall(host).compare()
+
+
+def test_only_marked_packets_are_let_through() -> None:
+    assert "mark" not in rendered({"estate_rules": []})
+    chain = rendered({"estate_rules": [], "base_firewall_forward_mark": "0x2"}).partition("chain forward")[2]
+    assert "policy drop" in chain
+    assert "meta mark 0x2 ct state new counter accept" in chain

@@ -146,3 +146,29 @@ def test_processes_that_write_at_once_make_one_chain(tmp_path: Path) -> None:
     writers = [subprocess.Popen([sys.executable, "-c", program, str(path), who]) for who in "abc"]
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     assert len(Journal(path).entries()) == 60
+
+
+def test_an_entry_that_was_cut_off_is_taken_off_and_told(journal: Journal) -> None:
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole + b'{"data":{},"ev')
+    assert journal.recover() == b'{"data":{},"ev'
+    assert journal.path.read_bytes() == whole
+    assert journal.append("four", {}).number == 4
+    assert journal.recover() == b""
+
+
+def test_recovery_excuses_nothing_else(journal: Journal) -> None:
+    written = lines(journal)
+    for changed in ([*written[:2], b"{"], [written[0], written[2], b"{"], [*written[:2], written[2][:-1]]):
+        journal.path.write_bytes(b"".join(changed))
+        with pytest.raises(JournalError):
+            journal.recover()
+        assert journal.path.read_bytes() == b"".join(changed)
+
+
+def test_who_has_not_seen_the_last_entry_adds_nothing(journal: Journal) -> None:
+    seen = journal.entries()[-1].sha256
+    journal.append("four", {}, after=seen)
+    with pytest.raises(JournalError, match="another process has written to it meanwhile"):
+        journal.append("five", {}, after=seen)
+    assert [entry.event for entry in journal.entries()][-1] == "four"

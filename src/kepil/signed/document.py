@@ -36,14 +36,19 @@ def parse(content: bytes, model: type[D], where: Path) -> D:
     Raises DocumentError for what could read one way and mean another: characters that cannot be seen, a key stated
     twice, anchors, tags, a second document; and for what the model does not allow.
     """
+    return build(model, compose(content, where)[1], where)
+
+
+def compose(content: bytes, where: Path) -> tuple[yaml.Node | None, Any]:
+    """What these bytes state, as YAML's nodes, which know their lines, and plainly; raises DocumentError as `parse`."""
     try:
         text = content.decode()
         _refuse_unseen(text)
         _refuse_indirection(text)
-        stated = _plain(yaml.compose(text, Loader=yaml.BaseLoader))
+        node = yaml.compose(text, Loader=yaml.BaseLoader)
+        return node, _plain(node)
     except (ValueError, yaml.YAMLError) as error:
         raise DocumentError(f"{where}: {error}") from error
-    return build(model, stated, where)
 
 
 def build(model: type[D], stated: Any, where: Path) -> D:

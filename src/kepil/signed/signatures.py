@@ -8,10 +8,8 @@ import subprocess
 from datetime import datetime
 from pathlib import Path
 
-from kepil.change.document import write_once
 from kepil.errors import KepilError
-
-NAMESPACE = "change@kepil"
+from kepil.signed.document import write_once
 
 _PERSON = r"[a-z0-9][a-z0-9._+-]*(?:@[a-z0-9.-]+)?"
 _OPTION = r'(?:namespaces|valid-after|valid-before)="[^"]*"'
@@ -25,17 +23,19 @@ class SignatureError(KepilError):
 
 
 class AllowedSigners:
-    """An environment's file of people and their keys; OpenSSH's format, with one person a line and no patterns.
+    """A file of people and their keys; OpenSSH's format, with one person a line and no patterns.
 
-    Raises SignatureError for a line that could let one person count as two.
+    `namespace` says what the signatures are for: one made for something else does not count. Raises SignatureError
+    for a line that could let one person count as two.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, namespace: str) -> None:
         self.path = path
+        self.namespace = namespace
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError) as error:
-            raise SignatureError(f"{path}: the environment's allowed signers cannot be read: {error}") from error
+            raise SignatureError(f"{path}: the allowed signers cannot be read: {error}") from error
         self._holders: dict[str, str] = {}
         for number, line in enumerate(lines, start=1):
             if line.strip() and not line.startswith("#"):
@@ -46,12 +46,16 @@ class AllowedSigners:
         """Everyone who may sign, today or ever."""
         return set(self._holders.values())
 
+    def holder(self, key: str) -> str | None:
+        """Whose key this is (`TYPE BASE64`), if it is anybody's."""
+        return self._holders.get(key.split()[1])
+
     def verify(self, content: bytes, signature: Path, person: str, at: datetime) -> None:
         """Raise SignatureError unless this person signed this content with a key that is valid at that time."""
         if person not in self.people:
             raise SignatureError(f"{signature}: '{person}' is no allowed signer: {self.path} names {self._names()}")
-        done = self._ssh_keygen("verify", "-I", person, "-n", NAMESPACE, "-s", signature, at=at, content=content)
-        expected = rf'Good "{re.escape(NAMESPACE)}" signature for {re.escape(person)} with \S+ key SHA256:\S+\n'
+        done = self._ssh_keygen("verify", "-I", person, "-n", self.namespace, "-s", signature, at=at, content=content)
+        expected = rf'Good "{re.escape(self.namespace)}" signature for {re.escape(person)} with \S+ key SHA256:\S+\n'
         if done.returncode != 0 or not re.fullmatch(expected, done.stdout.decode()):
             raise SignatureError(f"{signature}: no valid signature of '{person}' over the file beside it: {_why(done)}")
 
@@ -106,12 +110,9 @@ def sign(document: Path, content: bytes, key: Path, allowed: AllowedSigners, at:
     Writes PERSON.sig; raises SignatureError, and leaves nothing, where the key is no allowed signer's or the person
     has signed already.
     """
-    # Its messages go to the terminal: a security key asks there to be touched.
-    done = ssh_keygen("sign", "-f", key, "-n", NAMESPACE, content=content, stderr=None)
-    if done.returncode != 0:
-        raise SignatureError(f"{key}: ssh-keygen did not sign (exit {done.returncode})")
+    made = make_signature(content, key, allowed.namespace)
     fresh = document.with_name(f".{document.name}.{os.getpid()}")
-    write_once(fresh, done.stdout)
+    write_once(fresh, made)
     try:
         person = allowed.find(fresh, at)
         allowed.verify(content, fresh, person, at)
@@ -120,8 +121,20 @@ def sign(document: Path, content: bytes, key: Path, allowed: AllowedSigners, at:
     signature = document.with_name(f"{person}.sig")
     if signature.exists():
         raise SignatureError(f"{person} has signed {document} already; the next signature is another person's")
-    write_once(signature, done.stdout)
+    write_once(signature, made)
     return person
+
+
+def make_signature(content: bytes, key: Path, namespace: str, *, quiet: bool = False) -> bytes:
+    """Sign with a key file, or with the agent's key of a public key file. Raises SignatureError.
+
+    Messages go to the terminal, where a security key asks to be touched, unless it is to be quiet.
+    """
+    stderr = subprocess.PIPE if quiet else None
+    done = ssh_keygen("sign", "-f", key, "-n", namespace, content=content, stderr=stderr)
+    if done.returncode != 0:
+        raise SignatureError(f"{key}: ssh-keygen did not sign (exit {done.returncode})")
+    return done.stdout
 
 
 def ssh_keygen(

@@ -1,0 +1,55 @@
+"""The gateway as a host: its rules, its decisions, its key, and what happens when a part of it is gone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+testinfra_hosts = ["ansible://gateway"]
+SETTINGS = "/etc/kepil/gateway"
+
+
+def test_enrolled_networks_are_in_force_with_an_end(host: Any) -> None:
+    """GW-15-1: the kernel itself knows when an organisation's year is over."""
+    listing = json.loads(host.check_output("nft --json list set inet gateway enrolled"))
+    (found,) = [each["set"] for each in listing["nftables"] if "set" in each]
+    assert found["elem"]
+    assert all(0 < each["elem"]["expires"] <= 366 * 86400 for each in found["elem"])
+
+
+def test_other_rules_do_not_leave_the_gateway_open(host: Any) -> None:
+    """Threat: somebody loads another rule set; the gateway's own come back by the timer's next run."""
+    host.check_output("nft delete table inet gateway && systemctl start kepil-gateway-apply.service")
+    assert "198.18.10.11" in host.check_output("nft list set inet gateway enrolled")
+
+
+def test_squid_takes_its_configuration(host: Any) -> None:
+    host.check_output("squid -k parse")
+    assert host.service("squid").is_running
+
+
+def test_the_inspection_key_is_the_proxys_alone(host: Any) -> None:
+    """GW-20: whoever has this key reads what users believe to be private."""
+    key = host.file(f"{SETTINGS}/inspection/ca.key")
+    assert (key.user, key.group, key.mode) == ("root", "proxy", 0o640)
+
+
+def test_the_inspection_ca_cannot_speak_for_exempt_names(host: Any) -> None:
+    """GW-20: a certificate for gov.kz made by the gateway is refused by every client."""
+    text = host.check_output(
+        f"openssl x509 -in {SETTINGS}/inspection/ca.crt -noout -ext nameConstraints,basicConstraints"
+    )
+    assert "DNS:gov.kz" in text
+    assert "pathlen:0" in text
+
+
+def test_explain_works_on_the_gateway(host: Any) -> None:
+    said = host.check_output("kepil gateway explain org01 bank.example.com")
+    assert "splice" in said
+    assert "GW-20" in said
+
+
+def test_the_watch_runs(host: Any) -> None:
+    """GW-13: once, by hand, as its timer does."""
+    host.check_output("systemctl start kepil-gateway-watch.service")
+    assert host.service("kepil-gateway-watch.timer").is_running

@@ -1,0 +1,131 @@
+"""The two desks: a terminal at which people sit, and a rehearsal that signs with the keys it made."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from kepil.ceremony.course import Course
+from kepil.ceremony.engine import ActFailedError, Ceremony
+from kepil.ceremony.people import Person
+from kepil.ceremony.shown import row_asked, rows, typed_row
+from kepil.ceremony.statement import Act, Signed, sign
+from kepil.errors import KepilError
+from kepil.signed.signatures import SignatureError
+
+ABORT = "abort"
+
+
+class DeskError(KepilError):
+    """Nobody is there to sign."""
+
+
+class NobodyError(KepilError):
+    """Who came to the desk takes no part."""
+
+
+def act_awaited(course: Course) -> Act:
+    """What a signature says now."""
+    return {"gathering": "present", "working": "confirm"}.get(course.phase, "close")  # type: ignore[return-value]
+
+
+class Unattended:
+    """A rehearsal: each person whose signature is awaited signs at once, with the key file of her name in `keys`."""
+
+    def __init__(self, keys: Path, say: Callable[[str], None] = print) -> None:
+        self.keys, self.say = keys, say
+
+    def sign(self, ceremony: Ceremony) -> Signed:
+        """The signature of the next person who is awaited. Raises KepilError."""
+        for person in ceremony.people.people:
+            role = ceremony.course.may_sign(person.id)
+            if role is not None:
+                act = act_awaited(ceremony.course)
+                typed = typed_row(ceremony.course) if act == "confirm" else None
+                return sign(ceremony.statement(act, person.id, role, typed=typed), self.keys / person.id, quiet=True)
+        raise DeskError(f"nobody can sign: awaited are {', '.join(ceremony.course.awaited())}")
+
+    def failed(self, ceremony: Ceremony, error: ActFailedError) -> Signed | None:
+        """A rehearsal stops where an act fails; it can be resumed, or aborted."""
+        raise error
+
+
+class Terminal:
+    """People come to the keyboard one after the other, each with her own key: a file, or a card known to the agent."""
+
+    def __init__(self, keys: Path) -> None:
+        self.keys = keys
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        print(line, flush=True)
+
+    def sign(self, ceremony: Ceremony) -> Signed:
+        """Ask who signs, show what is signed, and sign; ask again where that fails. Raises DeskError."""
+        while True:
+            who = self._ask(f"Who signs? (name of a participant, or '{ABORT}') ")
+            try:
+                return (
+                    self._abort(ceremony) if who == ABORT else self._signed(ceremony, self._participant(ceremony, who))
+                )
+            except (NobodyError, SignatureError) as error:
+                self.say(str(error))
+
+    def failed(self, ceremony: Ceremony, error: ActFailedError) -> Signed | None:
+        """Ask whether to try again."""
+        while self._ask(f"Try again? (empty: yes, or '{ABORT}') ") == ABORT:
+            try:
+                return self._abort(ceremony)
+            except (NobodyError, SignatureError) as wrong:
+                self.say(str(wrong))
+        return None
+
+    def _participant(self, ceremony: Ceremony, who: str) -> Person:
+        person = ceremony.people.get(who)
+        if person is None:
+            raise NobodyError(f"{who} is no participant: {', '.join(one.id for one in ceremony.people.people)}")
+        return person
+
+    def _abort(self, ceremony: Ceremony) -> Signed:
+        person = self._participant(ceremony, self._ask("Who aborts? "))
+        note = self._ask("Why? ") or None
+        statement = ceremony.statement("abort", person.id, person.roles[0], note=note)
+        self._show(statement.shown)
+        return sign(statement, self._key(person.id))
+
+    def _signed(self, ceremony: Ceremony, person: Person) -> Signed:
+        """A signature; the engine refuses one that is not awaited, and writes that down."""
+        course = ceremony.course
+        act, role = act_awaited(course), course.may_sign(person.id) or person.roles[0]
+        self._show(ceremony.statement(act, person.id, role).shown)
+        typed = note = None
+        if act == "confirm":
+            if typed_row(course) is not None:
+                typed = self._ask(f"Type row {row_asked(course)} of the certificate's fingerprint: ")
+            note = self._ask("Deviation from the script (empty: none): ") or None
+        return sign(ceremony.statement(act, person.id, role, typed=typed, note=note), self._key(person.id))
+
+    def _show(self, shown: dict[str, str]) -> None:
+        for name, value in shown.items():
+            if len(value) == 64:  # noqa: PLR2004 -- a SHA-256 in hexadecimal digits, read aloud in rows
+                self.say(f"  {name}:")
+                for number, row in enumerate(rows(value), start=1):
+                    self.say(f"    {number}:  {row}")
+            else:
+                self.say(f"  {name}: {value}")
+
+    def _key(self, who: str) -> Path:
+        private, public = self.keys / who, self.keys / f"{who}.pub"
+        return private if private.exists() else public
+
+    def _ask(self, question: str) -> str:
+        try:
+            return input(question).strip()
+        except EOFError as error:
+            raise DeskError("the terminal was closed; the ceremony can be resumed at this step") from error
+
+
+def at_terminal() -> bool:
+    """Whether somebody sits there."""
+    return sys.stdin.isatty()

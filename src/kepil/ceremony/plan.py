@@ -1,0 +1,118 @@
+"""A definition for one environment: its steps once for each hierarchy, numbered, found sound. This is what is held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from kepil.ceremony.definition import Definition, DefinitionError, Each, Step, Text, Thing
+from kepil.ceremony.roles import Role
+from kepil.ceremony.soundness import check
+from kepil.journal.chain import canonical
+from kepil.signed.document import Document, Line, Name, parse, write_once
+
+
+class Plan(Document):
+    """What the engine steps through; its SHA-256 is in the journal's first entry and in every signature."""
+
+    id: Name
+    environment: Name
+    title: Text
+    purpose: Text
+    clauses: tuple[Line, ...]
+    roles: dict[Role, int]
+    holds: tuple[Thing, ...] = ()
+    threshold: int | None = None
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+
+    @property
+    def content(self) -> bytes:
+        """The plan as canonical JSON: these bytes are printed, carried, hashed and kept."""
+        return canonical(self.model_dump(mode="json", exclude_defaults=True))
+
+    @property
+    def sha256(self) -> str:
+        """Of the content."""
+        return sha256(self.content).hexdigest()
+
+    def check(self) -> None:
+        """Raise DefinitionError where it cannot work."""
+        check(self.id, self.roles, self.holds, self.steps, self.threshold)
+
+    def write(self, path: Path) -> None:
+        """Write once; raises DocumentError where the file is there."""
+        write_once(path, self.content)
+
+
+def make_plan(definition: Definition, environment: str, hierarchies: Mapping[str, Any]) -> Plan:
+    """The plan for an environment's `pki_hierarchies`. Raises DefinitionError where it cannot work."""
+    try:
+        plan = Plan(
+            id=definition.id,
+            environment=environment,
+            title=definition.title,
+            purpose=definition.purpose,
+            clauses=definition.clauses,
+            roles=definition.roles,
+            holds=tuple(_held(definition, hierarchies)),
+            threshold=definition.threshold,
+            steps=tuple(_steps(definition, hierarchies)),
+        )
+    except KeyError as error:
+        known = "name, family, root, issuing, partition, and those only in steps with `each`"
+        raise DefinitionError(f"{definition.id}: {{{error.args[0]}}} stands for nothing; known are {known}") from error
+    plan.check()
+    return plan
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan that was written; it is examined again. Raises KepilError."""
+    plan = parse(path.read_bytes(), Plan, path)
+    if plan.content != path.read_bytes():
+        raise DefinitionError(f"{path}: not as this project writes plans: make it again with kepil ceremony plan")
+    plan.check()
+    return plan
+
+
+def _held(definition: Definition, hierarchies: Mapping[str, Any]) -> Iterator[Thing]:
+    for thing, each in definition.holds.items():
+        if each == "once":
+            yield thing
+        else:
+            yield from (thing.format_map(words) for words in _words(each, hierarchies))
+
+
+def _steps(definition: Definition, hierarchies: Mapping[str, Any]) -> Iterator[Step]:
+    for step in definition.steps:
+        if step.each is None:
+            yield step
+        else:
+            yield from (_filled(step, words) for words in _words(step.each, hierarchies))
+
+
+def _words(each: Each, hierarchies: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """What `{name}` and the like stand for, for that member of each hierarchy."""
+    for family, hierarchy in hierarchies.items():
+        member = hierarchy[each]
+        yield {
+            "name": member["name"],
+            "family": family,
+            "root": hierarchy["root"]["name"],
+            "issuing": hierarchy["issuing"]["name"],
+            "partition": member["partition"],
+        }
+
+
+def _filled(step: Step, words: Mapping[str, str]) -> Step:
+    changes: dict[str, Any] = {
+        "id": f"{step.id}-{words['name']}",
+        "each": None,
+        "title": step.title.filled(words),
+        "expect": step.expect.filled(words),
+        **{kind: tuple(t.format_map(words) for t in getattr(step, kind)) for kind in ("needs", "makes", "destroys")},
+    }
+    return step.model_copy(update=changes)

@@ -1,0 +1,32 @@
+"""The modules' own account of their keys, held against the journal: no key appears or goes unseen (CP-5.4, CP-6.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kepil.ceremony.evidence import name_of
+from kepil.errors import KepilError
+
+if TYPE_CHECKING:
+    from kepil.ceremony.course import Course
+
+
+class ReconciliationError(KepilError):
+    """The modules hold other keys than the journal says; the message names each."""
+
+
+def reconcile(course: Course) -> None:
+    """Raise ReconciliationError unless the last account is the first, plus what was made, minus what was destroyed."""
+    expected = dict(course.accounts[0])
+    if len(course.accounts) > 1:
+        expected |= course.key_hashes()
+    for thing in course.destroyed:
+        expected.pop(name_of(thing), None)
+    found = course.accounts[-1]
+    wrong = [
+        *(f"{name} is held and stands in no journal" for name in found if name not in expected),
+        *(f"{name} stands in the journal and is not held" for name in expected if name not in found),
+        *(f"{name} is another key than the journal's" for name, key in expected.items() if found.get(name, key) != key),
+    ]
+    if wrong:
+        raise ReconciliationError(f"the modules' account and the journal differ: {'; '.join(sorted(wrong))}")

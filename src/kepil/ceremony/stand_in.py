@@ -1,0 +1,173 @@
+"""A stand-in for modules and hosts: real keys and certificates, in files, that nobody relies on.
+
+With it any ceremony is rehearsed where there is no estate: people, papers, journal and bundle are the real ones.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from asn1crypto import pem, x509
+
+from kepil.ceremony.activation import encrypt, new_secret, split
+from kepil.ceremony.course import follow
+from kepil.ceremony.definition import Step, Thing
+from kepil.ceremony.evidence import FILES, describe_certificate, describe_file, kind, name_of
+from kepil.ceremony.plan import Plan
+from kepil.errors import KepilError
+from kepil.journal.chain import Journal
+
+MODULE = {"make": "Kepil", "model": "Rehearsal stand-in", "serial": "STANDIN-1", "firmware": "none"}
+_CA = """[ca]
+default_ca = here
+[here]
+database = {index}
+default_md = sha256
+default_crl_days = 365
+"""
+
+
+class StandInError(KepilError):
+    """OpenSSL did not do what a rehearsal asked of it."""
+
+
+class StandIn:
+    """Keys are files in `module`; what earlier ceremonies would have left is made at once."""
+
+    def __init__(self, module: Path, plan: Plan) -> None:
+        self.module = module
+        self._issuers = {step.id: self._issuer(step) for step in plan.steps}
+        module.mkdir(parents=True, exist_ok=True)
+        for thing in plan.holds:
+            if kind(thing) == "key":
+                self._key(name_of(thing))
+                self._certificate(name_of(thing), None, self.module)
+
+    def perform(self, step: Step, folder: Path) -> Mapping[str, Any]:
+        """Make what the step makes, or find it. Raises StandInError."""
+        files = folder / FILES
+        made = {thing: self._make(thing, step, files) for thing in step.makes}
+        for thing in step.destroys:
+            self.remove(thing, folder)
+        return {
+            "made": made,
+            "destroyed": dict.fromkeys(step.destroys, "file removed (rehearsal)"),
+            "modules": [MODULE] if step.act else [],
+            **({"account": self._account()} if step.account else {}),
+        }
+
+    def remove(self, thing: Thing, folder: Path) -> str:
+        """Remove what was made, if it is there."""
+        place, pattern = {
+            "key": (self.module, "{}.pem"),
+            "shares": (self.module, "{}.*.cms"),
+            "request": (folder / FILES, "{}.csr"),
+            "certificate": (folder / FILES, "{}.crt"),
+            "crl": (folder / FILES, "{}.crl"),
+            "file": (folder / FILES, "{}"),
+            "partition": (self.module, "{}.partition"),
+        }[kind(thing)]
+        for path in place.glob(pattern.format(name_of(thing))):
+            path.unlink()
+        return "file removed (rehearsal)"
+
+    def _make(self, thing: Thing, step: Step, files: Path) -> dict[str, Any]:
+        name = name_of(thing)
+        makers: dict[str, Callable[[], dict[str, Any]]] = {
+            "partition": lambda: self._partition(name),
+            "shares": lambda: self._shares(name, files.parent),
+            "key": lambda: self._key(name),
+            "request": lambda: self._request(name, files),
+            "certificate": lambda: self._certificate(name, self._issuers[step.id], files),
+            "crl": lambda: self._crl(name, files),
+            "file": lambda: self._paper(name, step, files),
+        }
+        return makers[kind(thing)]()
+
+    def _partition(self, name: str) -> dict[str, Any]:
+        return {"serial": sha256(name.encode()).hexdigest()[:16], "module": MODULE["serial"]}
+
+    def _request(self, name: str, files: Path) -> dict[str, Any]:
+        self._openssl("req", "-new", "-key", self._pem(name), "-subj", f"/CN={name}", out=files / f"{name}.csr")
+        return describe_file(files / f"{name}.csr")
+
+    def _paper(self, name: str, step: Step, files: Path) -> dict[str, Any]:
+        (files / name).write_text(f"{step.title.en} (rehearsal)\n", encoding="utf-8")
+        return describe_file(files / name)
+
+    def _issuer(self, step: Step) -> str | None:
+        made = {name_of(thing) for thing in step.makes}
+        return next((name_of(t) for t in step.needs if kind(t) == "key" and name_of(t) not in made), None)
+
+    def _pem(self, name: str) -> Path:
+        return self.module / f"{name}.pem"
+
+    def _key(self, name: str) -> dict[str, Any]:
+        self._openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", out=self._pem(name))
+        return {
+            "identifier": f"stand-in:{name}",
+            "algorithm": "EC P-256",
+            "bits": 256,
+            "sha256": self._public(name),
+            "module": MODULE["serial"],
+            "settings": "prime256v1",
+            "random_source": "OpenSSL CTR-DRBG (rehearsal)",
+        }
+
+    def _public(self, name: str) -> str:
+        return sha256(self._run("pkey", "-in", self._pem(name), "-pubout", "-outform", "DER")).hexdigest()
+
+    def _certificate(self, name: str, issuer: str | None, files: Path) -> dict[str, Any]:
+        path = files / f"{name}.crt"
+        by: list[str | Path] = ["-CA", self.module / f"{issuer}.crt", "-CAkey", self._pem(issuer)] if issuer else []
+        key = self._pem(name)
+        self._openssl("req", "-x509", "-new", "-key", key, "-subj", f"/CN={name}", "-days", "30", *by, out=path)
+        certificate = x509.Certificate.load(pem.unarmor(path.read_bytes())[2])
+        return describe_certificate(
+            path, sha256(certificate["tbs_certificate"].dump()).hexdigest(), "none (rehearsal stand-in)"
+        )
+
+    def _crl(self, name: str, files: Path) -> dict[str, Any]:
+        config, index = self.module / f"{name}.cnf", self.module / f"{name}.index"
+        index.touch()
+        config.write_text(_CA.format(index=index), encoding="utf-8")
+        certificate = files / f"{name}.crt"
+        if not certificate.exists():  # made by an earlier ceremony
+            certificate = self.module / f"{name}.crt"
+        words = ("ca", "-gencrl", "-config", config, "-keyfile", self._pem(name), "-cert", certificate)
+        self._openssl(*words, out=files / f"{name}.crl")
+        return describe_file(files / f"{name}.crl")
+
+    def _shares(self, name: str, folder: Path) -> dict[str, Any]:
+        """Split what would open a partition, and encrypt each share to its custodian."""
+        course = follow(Journal(folder / "journal.jsonl").entries())
+        custodians = course.people.holders("custodian")
+        threshold = course.plan.threshold or len(custodians)
+        holders: dict[str, str] = {}
+        shares = split(new_secret(), threshold, len(custodians))
+        for person, share in zip(custodians, shares, strict=True):
+            encrypted = encrypt(share, person.certificate or "")
+            (self.module / f"{name}.{person.id}.cms").write_bytes(encrypted)
+            holders[person.id] = sha256(encrypted).hexdigest()
+        return {"threshold": threshold, "holders": holders}
+
+    def _account(self) -> dict[str, str]:
+        return {path.stem: self._public(path.stem) for path in sorted(self.module.glob("*.pem"))}
+
+    def _openssl(self, *words: str | Path, out: Path) -> None:
+        """Make a file, once: one that is there stays."""
+        if not out.exists():
+            fresh = out.with_name(f".{out.name}.new")
+            self._run(*words, "-out", fresh)
+            fresh.rename(out)
+
+    def _run(self, *words: str | Path) -> bytes:
+        done = subprocess.run(["openssl", *words], capture_output=True, check=False, env=os.environ | {"LC_ALL": "C"})
+        if done.returncode != 0:
+            raise StandInError(f"openssl {words[0]}: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout
