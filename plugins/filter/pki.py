@@ -33,9 +33,20 @@ def kepil_fingerprint(certificate: str) -> str:
     return hashlib.sha256(encoded).hexdigest()
 
 
+def kepil_members(hierarchies: dict[str, Any], kind: str, names: list[str]) -> list[dict[str, Any]]:
+    """Of each hierarchy the member of a kind, if its name is among these, and the one that follows it (`NAME-next`)."""
+    members = [plain(hierarchy)[kind] for hierarchy in hierarchies.values()]
+    return [
+        {**member, "name": name}
+        for member in members
+        for name in (member["name"], f"{member['name']}-next")
+        if name in names
+    ]
+
+
 class FilterModule:
     """Filters over hierarchies and certificates."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name to function."""
-        return {"kepil_key": kepil_key, "kepil_fingerprint": kepil_fingerprint}
+        return {"kepil_key": kepil_key, "kepil_fingerprint": kepil_fingerprint, "kepil_members": kepil_members}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from kepil.ceremony.pkilint import WAIVERS, findings
 from kepil.estate.model import Estate
-from tests.pkilint import WAIVERS, findings
 
 HERE = "/root/lint"
 

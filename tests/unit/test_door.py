@@ -35,6 +35,7 @@ def test_help_is_no_error() -> None:
         (("test", "everything"), "there is no test part 'everything'"),
         (("test", "role", "nobody"), "there is no role scenario 'nobody'"),
         (("shell",), "shell needs one HOST"),
+        (("ceremony", "root"), "ceremony takes NAME --rehearse"),
         (("up", "--network", "terraform"), "up takes --network pulumi, ansible or auto"),
     ],
 )

@@ -1,4 +1,4 @@
-# Make the key pair $NAME, as $MAKING says, and print the SHA-256 of its public key. On a token its two halves find each
+# Make the key pair $NAME, as $MAKING says, and print the SHA-256 of its public key, then the token's serial number. On a token its two halves find each
 # other by their id. A file is encrypted with the partition's activation data before it is written, and is for those who
 # may use the partition.
 case $KEY in
@@ -14,3 +14,4 @@ case $KEY in
     ;;
 esac
 fingerprint
+token_slots | sed -n 's/^ *serial num *: *//p'

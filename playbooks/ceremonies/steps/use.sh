@@ -12,6 +12,11 @@ token() {
   PIN="$(cat "$activation")" ${SOFTHSM2_CONF:+runuser -u kepil-hsm --} \
     pkcs11-tool --module "$KEPIL_HSM_MODULE" --token-label "$PARTITION" --login --pin env:PIN "$@"
 }
+# What the module says of the partition's token, its serial number among it.
+token_slots() {
+  ${SOFTHSM2_CONF:+runuser -u kepil-hsm --} pkcs11-tool --module "$KEPIL_HSM_MODULE" --list-token-slots |
+    awk -v label="$PARTITION" '/^Slot/ { found = 0 } /token label/ { found = ($NF == label) } found'
+}
 ssl() { OPENSSL_CONF=$config openssl "$@"; }
 # The SHA-256 of the public key of $KEY, from its SubjectPublicKeyInfo.
 fingerprint() {

@@ -29,10 +29,14 @@ def rehearsal_people(plan: Plan, folder: Path) -> People:
 def seal_rehearsal(folder: Path, people: People, keys: Path) -> None:
     """Pack a rehearsed ceremony into `bundle`, and have two participants sign the seal. Raises KepilError."""
     pack(folder / "ceremony", folder / "bundle")
-    sealers = [next(p.id for p in people.people if role in p.roles) for role in ("auditor", "custodian")]
-    for person in sealers:
+    for person in sealers(people):
         sign_seal(folder / "bundle", person, keys / person, people, quiet=True)
     people.allowed_signers(keys)
+
+
+def sealers(people: People) -> list[str]:
+    """Who signs a rehearsal's seal: an auditor and a custodian."""
+    return [next(p.id for p in people.people if role in p.roles) for role in ("auditor", "custodian")]
 
 
 def _person(folder: Path, role: Role, number: int) -> Person:

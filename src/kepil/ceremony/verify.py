@@ -21,7 +21,7 @@ from kepil.ceremony.bundle import (
     document_names,
 )
 from kepil.ceremony.course import Course, follow
-from kepil.ceremony.definition import LANGUAGES, Language
+from kepil.ceremony.definition import LANGUAGES, Language, Thing
 from kepil.ceremony.engine import JOURNAL
 from kepil.ceremony.evidence import FILES, FileMade, check_file, typed
 from kepil.ceremony.people import People, keys_of
@@ -43,10 +43,12 @@ class Verified:
     """What a bundle proves. `vouches` maps the SHA-256 fingerprint of each certificate to its name."""
 
     ceremony: str
+    environment: str
     outcome: str
     head: str
     entries: int
     vouches: Mapping[str, str]
+    made: frozenset[Thing] = frozenset()
     stamped_by: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -79,7 +81,17 @@ def verify_bundle(
     attempt(lambda: stamped.extend(check_tokens(bundle / TOKENS, course.head, anchors)))
     if faults:
         raise VerificationError(f"{bundle}: {'; '.join(faults)}")
-    return Verified(course.ceremony, course.outcome, course.head, course.entries, _vouches(course), stamped, notes)
+    return Verified(
+        ceremony=course.ceremony,
+        environment=course.plan.environment,
+        outcome=course.outcome,
+        head=course.head,
+        entries=course.entries,
+        vouches=_vouches(course),
+        made=frozenset(course.made),
+        stamped_by=stamped,
+        notes=notes,
+    )
 
 
 def _journal(bundle: Path) -> list[Entry]:

@@ -16,24 +16,34 @@ class VouchError(KepilError):
     """No ceremony vouches for a certificate; the message names it, its fingerprint and the bundles that were read."""
 
 
-def vouched(folder: Path, signers: AllowedSigners, anchors: Path | None = None) -> dict[str, str]:
+def vouched(
+    folder: Path, signers: AllowedSigners, anchors: Path | None = None, environment: str | None = None
+) -> dict[str, str]:
     """Name of the bundle for the SHA-256 fingerprint of each certificate that the bundles in a folder prove.
 
-    Raises KepilError where any of them does not hold: one that was tampered with is not passed over.
+    Raises KepilError where any of them does not hold: one that was tampered with is not passed over, nor is one of
+    another environment where `environment` is named.
     """
-    bundles = sorted(path.parent for path in folder.glob(f"*/{SEAL}"))
-    return {
-        fingerprint: bundle.name
-        for bundle in bundles
-        for fingerprint in verify_bundle(bundle, signers, anchors=anchors).vouches
-    }
+    known: dict[str, str] = {}
+    for bundle in sorted(path.parent for path in folder.glob(f"*/{SEAL}")):
+        proved = verify_bundle(bundle, signers, anchors=anchors)
+        if environment not in (None, proved.environment):
+            raise VouchError(
+                f"{bundle}: a ceremony of {proved.environment}, vouching for nothing in {environment}: take it away"
+            )
+        known |= dict.fromkeys(proved.vouches, bundle.name)
+    return known
 
 
 def check_vouched(
-    certificates: Sequence[Path], folder: Path, signers: AllowedSigners, anchors: Path | None = None
+    certificates: Sequence[Path],
+    folder: Path,
+    signers: AllowedSigners,
+    anchors: Path | None = None,
+    environment: str | None = None,
 ) -> dict[Path, str]:
     """The bundle that vouches for each certificate. Raises VouchError that names all for which there is none."""
-    known = vouched(folder, signers, anchors)
+    known = vouched(folder, signers, anchors, environment)
     fingerprints = {path: read_certificate(path).sha256.hex() for path in certificates}
     lacking = [f"{path} (SHA-256 {found})" for path, found in fingerprints.items() if found not in known]
     if lacking:

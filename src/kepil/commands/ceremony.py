@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kepil.commands import ceremony_acts
 from kepil.errors import KepilError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 SCRIPTS = Path("playbooks/ceremonies/scripts")
 PLAYBOOKS = SCRIPTS.parent
+CEREMONIES = Path("ceremonies")
 LANGUAGES = ("kk", "ru", "en")
 
 
@@ -43,11 +45,14 @@ def register(nouns: Any) -> None:
     )
     _add_language(hold)
 
-    rehearse = _verb(verbs, "rehearse", _rehearse, "play a ceremony with a stand-in for hosts and modules")
-    _add_name(rehearse)
-    rehearse.add_argument(
-        "--folder", required=True, type=Path, metavar="FOLDER", help="for people, ceremony and bundle"
+    rehearse = _verb(
+        verbs, "rehearse", _rehearse, "play a ceremony, with a stand-in for hosts and modules or on an estate"
     )
+    _add_name(rehearse)
+    where = rehearse.add_mutually_exclusive_group(required=True)
+    where.add_argument("--folder", type=Path, metavar="FOLDER", help="for people, ceremony and bundle")
+    where.add_argument("--estate", action="store_true", help="on the hosts themselves, into ceremonies/ENVIRONMENT")
+    rehearse.add_argument("--again", action="store_true", help="with --estate: though a verified bundle is there")
     rehearse.add_argument("--attended", action="store_true", help="ask at the terminal instead of signing for everyone")
     _add_language(rehearse)
 
@@ -71,8 +76,10 @@ def register(nouns: Any) -> None:
 
     vouch = _verb(verbs, "vouch", _vouch, "exit 0 if verified bundles vouch for all these certificates")
     vouch.add_argument("certificates", nargs="+", type=Path, metavar="CERTIFICATE")
+    vouch.add_argument("--environment", metavar="NAME", help="whose ceremonies they must have been")
     vouch.add_argument("--bundles", required=True, type=Path, metavar="FOLDER", help="holds a folder a bundle")
     _add_anchors(vouch)
+    ceremony_acts.register(verbs)
 
 
 def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -134,12 +141,11 @@ def _script(arguments: argparse.Namespace) -> int:
 
 def _hold(arguments: argparse.Namespace) -> int:
     from kepil.ceremony.desk import Terminal, at_terminal
-    from kepil.ceremony.playbook import Playbook
 
     if not at_terminal():
         raise CeremonyCommandError("nobody sits at this terminal: hold the ceremony where its people are")
     ceremony = _opened_or_resumed(arguments)
-    performer = Playbook(PLAYBOOKS / f"{ceremony.course.plan.id}.yml")
+    performer = _playbook(ceremony.course.plan, arguments.keys)
     return _held(ceremony, performer, Terminal(arguments.keys), arguments.language)
 
 
@@ -170,6 +176,8 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     from kepil.ceremony.rehearsal import rehearsal_people, seal_rehearsal
     from kepil.ceremony.stand_in import StandIn
 
+    if arguments.estate:
+        return _rehearse_on_estate(arguments)
     folder, keys = arguments.folder, arguments.folder / "people"
     plan = _planned(arguments.name, arguments.environment, arguments.families)
     people = rehearsal_people(plan, keys)
@@ -181,6 +189,37 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     seal_rehearsal(folder, people, keys)
     print(f"{folder / 'bundle'}: kepil ceremony verify {folder / 'bundle'} --signers {keys / 'allowed_signers'}")
     return done
+
+
+def _rehearse_on_estate(arguments: argparse.Namespace) -> int:
+    from kepil.ceremony.on_estate import PEOPLE, found, refuse_in_earnest, rehearse
+
+    refuse_in_earnest(arguments.environment)
+    plan = _planned(arguments.name, arguments.environment, arguments.families)
+    records = CEREMONIES / plan.environment
+    if not arguments.again and (bundle := found(records, plan)):
+        print(f"{bundle}: held already, and verified")
+        return 0
+    performer = _playbook(plan, records / PEOPLE)
+    made = rehearse(records, plan, performer, attended=arguments.attended, language=arguments.language)
+    if made is None:
+        return 1
+    print(f"{made}: kepil ceremony verify {made} --signers {records / PEOPLE / 'allowed_signers'}")
+    return 0
+
+
+def _playbook(plan: Plan, keys: Path) -> Performer:
+    """The acts of a plan, on the hosts of its environment."""
+    from kepil.ceremony.playbook import Playbook
+    from kepil.estate.inventory import environment_sources
+
+    inventory = [f"--inventory={source}" for source in environment_sources(Path("inventories"), plan.environment)]
+    return Playbook(
+        PLAYBOOKS / f"{plan.id}.yml",
+        CEREMONIES / plan.environment,
+        ("ansible-playbook", *inventory),
+        {"ceremony_keys": str(keys.resolve())},
+    )
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -236,7 +275,7 @@ def _vouch(arguments: argparse.Namespace) -> int:
     from kepil.signed.signatures import AllowedSigners
 
     signers = AllowedSigners(arguments.signers, NAMESPACE)
-    found = check_vouched(arguments.certificates, arguments.bundles, signers, arguments.anchors)
+    found = check_vouched(arguments.certificates, arguments.bundles, signers, arguments.anchors, arguments.environment)
     for path, bundle in found.items():
         print(f"{path}: vouched for by {bundle}")
     return 0

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from asn1crypto import crl as asn1_crl
 from asn1crypto import pem, x509
 
 from kepil.errors import KepilError
@@ -17,8 +18,9 @@ from kepil.pki import crl as crls
 from kepil.pki.certificate import StatusUrls, build_tbs, new_serial, sign_certificate
 from kepil.pki.credential import read_certificate
 from kepil.pki.profile import Member, Profile, ProfileError, load_member, read_profiles
+from kepil.pki.rehearsal import throw_away_signer
 from kepil.pki.request import check, read_request
-from kepil.pki.signer import Signer
+from kepil.pki.signer import Signer, verify
 
 
 class CertificateCommandError(KepilError):
@@ -30,20 +32,26 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     verbs = subparsers.add_parser("certificate", help="certificates and root CRLs").add_subparsers(
         metavar="VERB", required=True
     )
-    self_sign = _verb(verbs, "self-sign", _self_sign, "make a root's certificate with its own key")
-    issue = _verb(verbs, "issue", _issue, "issue a certificate for a request with the issuer's key")
-    crl = _verb(verbs, "crl", _crl, "make a complete CRL")
-    for verb in (self_sign, issue):
-        verb.add_argument(
-            "--member", required=True, type=Path, metavar="FILE", help="JSON: subject, digest, days, profile"
-        )
-        verb.add_argument("--profiles", required=True, type=Path, metavar="FILE", help="JSON: pki_profiles")
-    for verb in (issue, crl):
-        verb.add_argument("--issuer", required=True, type=Path, metavar="FILE", help="the issuer's certificate")
-    issue.add_argument("--request", required=True, type=Path, metavar="FILE", help="PKCS #10, DER or PEM")
+    draft = _verb(verbs, "draft", _draft, "make what is to be signed, under a throw-away key, so that it can be linted")
+    draft.add_argument(
+        "--member", required=True, type=Path, metavar="FILE", help="JSON: subject, digest, days, profile"
+    )
+    draft.add_argument("--profiles", required=True, type=Path, metavar="FILE", help="JSON: pki_profiles")
+    draft.add_argument("--issuer", type=Path, metavar="FILE", help="the issuer's certificate; without it, a root's own")
+    draft.add_argument("--request", type=Path, metavar="FILE", help="PKCS #10, DER or PEM; with --issuer")
     for kind in ("issuer", "crl", "delta-crl", "ocsp"):
-        issue.add_argument(f"--url-{kind}", metavar="URL", help="for the profile's status_urls")
-    crl.add_argument("--number", required=True, type=int, metavar="N", help="the CRL's number")
+        draft.add_argument(f"--url-{kind}", metavar="URL", help="for the profile's status_urls")
+    sign = _verb(verbs, "sign", _sign, "sign the very bytes of a draft that was linted")
+    sign.add_argument("--draft", required=True, type=Path, metavar="FILE", help="the draft")
+    sign.add_argument("--linted", required=True, metavar="SHA256", help="of the bytes to be signed, as the linter says")
+    crl = _verb(verbs, "crl", _crl, "make a complete CRL")
+    crl.add_argument("--issuer", required=True, type=Path, metavar="FILE", help="the issuer's certificate")
+    which = crl.add_mutually_exclusive_group(required=True)
+    which.add_argument("--number", type=int, metavar="N", help="of the first CRL, which lists nothing")
+    which.add_argument(
+        "--last", type=Path, metavar="FILE", help="the last CRL: this one follows it, and lists its entries"
+    )
+    crl.add_argument("--revoke", type=Path, metavar="FILE", help='JSON: [{"serial": HEX, "reason": of RFC 5280}, ...]')
     crl.add_argument("--days", required=True, type=int, metavar="N", help="how long it is valid")
     crl.add_argument("--url-crl", metavar="URL", help="where it is published")
     show = verbs.add_parser("show", help="print what a certificate holds, as JSON")
@@ -75,35 +83,24 @@ def _member(arguments: argparse.Namespace) -> tuple[Member, Profile]:
     return member, profiles[member.profile]
 
 
-def _self_sign(arguments: argparse.Namespace) -> int:
+def _draft(arguments: argparse.Namespace) -> int:
+    """What is signed is made with the real key's algorithm; the real key signs nothing."""
     member, profile = _member(arguments)
-    signer = _signer(arguments, member.digest)
-    tbs = build_tbs(
-        profile,
-        member.subject,
-        signer.public_key_info,
-        signature_algorithm=signer.signature_algorithm,
-        issuer=None,
-        serial=new_serial(),
-        not_before=datetime.now(UTC),
-        days=member.days,
-    )
-    _write(arguments.out, pem.armor("CERTIFICATE", sign_certificate(tbs, signer)))
-    return _show(argparse.Namespace(file=arguments.out))
-
-
-def _issue(arguments: argparse.Namespace) -> int:
-    member, profile = _member(arguments)
-    issuer = read_certificate(arguments.issuer)
-    asked = check(
-        read_request(arguments.request.read_bytes()), profile, subject=member.subject, config=arguments.config
-    )
     signer = _signer(arguments, arguments.digest)
+    issuer, subject, key = None, member.subject, signer.public_key_info
+    if arguments.issuer:
+        if not arguments.request:
+            raise CertificateCommandError("--issuer goes with --request: whose key is to be certified?")
+        issuer = read_certificate(arguments.issuer)
+        asked = check(
+            read_request(arguments.request.read_bytes()), profile, subject=member.subject, config=arguments.config
+        )
+        subject, key = asked.subject, asked.public_key.info
     urls = StatusUrls(**{kind: getattr(arguments, f"url_{kind}") for kind in ("issuer", "crl", "delta_crl", "ocsp")})
     tbs = build_tbs(
         profile,
-        asked.subject,
-        asked.public_key.info,
+        subject,
+        key,
         signature_algorithm=signer.signature_algorithm,
         issuer=issuer,
         serial=new_serial(),
@@ -111,7 +108,28 @@ def _issue(arguments: argparse.Namespace) -> int:
         days=member.days,
         urls=urls,
     )
-    _write(arguments.out, pem.armor("CERTIFICATE", sign_certificate(tbs, signer)))
+    draft = sign_certificate(tbs, throw_away_signer(signer, arguments.config))
+    _write(arguments.out, pem.armor("CERTIFICATE", draft))
+    return 0
+
+
+def _sign(arguments: argparse.Namespace) -> int:
+    """Raises CertificateCommandError where the draft is not the one that was linted (BR 4.3.1.2)."""
+    tbs = read_certificate(arguments.draft)["tbs_certificate"]
+    found = hashlib.sha256(tbs.dump()).hexdigest()
+    if found != arguments.linted:
+        raise CertificateCommandError(
+            f"{arguments.draft}: what is to be signed has the SHA-256 {found}, and {arguments.linted} was linted: "
+            "nothing was signed; make the draft anew, and have it linted"
+        )
+    signer = _signer(arguments, arguments.digest)
+    made = sign_certificate(tbs, signer)
+    signature = x509.Certificate.load(made)["signature_value"].native
+    if not verify(signer.public_key_info, tbs.dump(), signature, arguments.digest, arguments.config):
+        raise CertificateCommandError(
+            f"{signer.uri}: its signature does not verify, and was not kept; check the module"
+        )
+    _write(arguments.out, pem.armor("CERTIFICATE", made))
     return _show(argparse.Namespace(file=arguments.out))
 
 
@@ -119,12 +137,40 @@ def _crl(arguments: argparse.Namespace) -> int:
     issuer = read_certificate(arguments.issuer)
     signer = _signer(arguments, arguments.digest)
     now = datetime.now(UTC).replace(microsecond=0)
+    number, entries = _followed(arguments.last) if arguments.last else (arguments.number, {})
+    for order in json.loads(arguments.revoke.read_bytes()) if arguments.revoke else []:
+        serial = int(order["serial"], 16)
+        entries.setdefault(serial, (serial, now, order["reason"]))
     der = crls.build_crl(
-        issuer, signer, arguments.number, now, now + timedelta(days=arguments.days), [], None, arguments.url_crl
+        issuer,
+        signer,
+        number,
+        now,
+        now + timedelta(days=arguments.days),
+        entries.values(),
+        idp_url=arguments.url_crl,
     )
     _write(arguments.out, der)
-    print(json.dumps({"number": arguments.number, "sha256": hashlib.sha256(der).hexdigest()}))
+    print(json.dumps({"number": number, "entries": len(entries), "sha256": hashlib.sha256(der).hexdigest()}))
     return 0
+
+
+def _followed(path: Path) -> tuple[int, dict[int, crls.Entry]]:
+    """The number after a CRL's, and its entries by serial number: a certificate stays on a root's list."""
+    try:
+        last = asn1_crl.CertificateList.load(path.read_bytes(), strict=True)
+        listed = last["tbs_cert_list"]["revoked_certificates"]
+        entries: dict[int, crls.Entry] = {
+            entry["user_certificate"].native: (
+                entry["user_certificate"].native,
+                entry["revocation_date"].native,
+                int(entry.crl_reason_value.contents[0]) if entry.crl_reason_value else None,
+            )
+            for entry in (listed if listed.native else [])
+        }
+        return last.crl_number_value.native + 1, entries
+    except (OSError, ValueError, AttributeError) as error:
+        raise CertificateCommandError(f"{path} is no CRL ({error}): bring the one that is published") from error
 
 
 def _show(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from kepil.estate import way
 from kepil.estate.access import ssh_config
 from kepil.estate.inventory import all_variables, environment_sources, read_estate, read_listing
 from kepil.estate.model import Estate, EstateError
+from kepil.pki.credential import read_certificate
 
 
 def register(nouns: Any) -> None:
@@ -22,7 +23,7 @@ def register(nouns: Any) -> None:
     verbs.add_parser("summary", help="hosts, addresses, repository and roots").set_defaults(run=summary)
     verbs.add_parser("stands", help="exit 0 if every host's container runs").set_defaults(run=stands)
     verbs.add_parser(
-        "ceremonies-held", help="exit 0 if the record of every hierarchy's certificates is there"
+        "ceremonies-held", help="exit 0 if every hierarchy's certificates are there, each in a ceremony's bundle"
     ).set_defaults(run=ceremonies_held)
     access = verbs.add_parser("ssh-config", help="how operators reach the hosts, as ssh_config(5)")
     access.add_argument("--environment", default="production", help="default: production")
@@ -87,12 +88,15 @@ def stands(_: argparse.Namespace) -> int:
 
 
 def ceremonies_held(_: argparse.Namespace) -> int:
-    """Exit status 0 when every certificate of every hierarchy has its record."""
+    """Exit status 0 when every hierarchy's certificates are on record and in bundles, which the gate verifies."""
     listing = read_listing()
     estate = read_estate(listing)
     hierarchies = all_variables(listing)["pki_hierarchies"]
     names = {member["name"] for hierarchy in hierarchies.values() for member in hierarchy.values()}
-    return 0 if names <= set(_records(estate)) else 1
+    bundles = Path("ceremonies") / estate.environment / "bundles"
+    held = {read_certificate(path).sha256.hex() for path in bundles.glob("*/files/*.crt")}
+    recorded = {name for name, record in _records(estate).items() if record["sha256"] in held}
+    return 0 if names <= recorded else 1
 
 
 def print_ssh_config(arguments: argparse.Namespace) -> int:

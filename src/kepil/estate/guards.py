@@ -156,9 +156,21 @@ def _log_retention(environment: Environment) -> Iterator[str]:
             yield f"{host}: base_log_retention_days is {days}; seven years are {LOG_RETENTION_DAYS}"
 
 
+def _ceremonies(environment: Environment) -> Iterator[str]:
+    for host, variables in environment.hosts.items():
+        if variables.get("ceremony_certificate_gate", True) is not True:
+            yield f"{host}: ceremony_certificate_gate is not true; a ceremony vouches for what is deployed: take it out"
+        if "ceremony_certificate_signers" in variables:
+            yield (
+                f"{host}: ceremony_certificate_signers is set; those who hold ceremonies stand in "
+                f"{environment.folders[-1] / 'allowed_signers'}: take it out"
+            )
+
+
 CHECKS: dict[str, Check] = {
     "software_hsm": _software_hsm,
     "file_keys": _file_keys,
+    "ceremonies": _ceremonies,
     "time": _time,
     "randomness": _randomness,
     "debugging": _debugging,

@@ -176,33 +176,33 @@ def test_people_at_the_terminal_abort(
 
 FAKE = """#!/bin/sh
 echo "$@" >> {log}
-cat {evidence} > {folder}/evidence/before.json
-exit {status}
+mkdir -p {folder}/account
+cat {account} > {folder}/account/root.json
+exit ${{STATUS:-0}}
 """
+MODULE = {"make": "SoftHSM project", "model": "SoftHSM v2", "serial": "0a1b", "firmware": "2.6"}
 
 
 @pytest.fixture
 def fake(tmp_path: Path, hall: Hall) -> Path:
     """A stand-in for ansible-playbook."""
-    script = FAKE.format(
-        log=tmp_path / "log", evidence=tmp_path / "evidence", folder=hall.folder, status="${STATUS:-0}"
-    )
     path = tmp_path / "ansible-playbook"
-    path.write_text(script)
+    path.write_text(FAKE.format(log=tmp_path / "log", account=tmp_path / "account", folder=hall.folder))
     path.chmod(0o755)
     (tmp_path / "trial.yml").write_text("[]")
-    (tmp_path / "evidence").write_text(json.dumps({"account": {}}))
+    (tmp_path / "account").write_text(json.dumps({"module": MODULE, "keys": {"old": "0" * 64}}))
     return path
 
 
 def test_an_act_is_its_playbooks_tag(hall: Hall, tmp_path: Path, fake: Path) -> None:
     ceremony = hall.open()
     hall.until(ceremony, 1)
-    ceremony.perform(Playbook(tmp_path / "trial.yml", [str(fake)]))
+    ceremony.perform(Playbook(tmp_path / "trial.yml", tmp_path, [str(fake)], {"ceremony_keys": "here"}))
     told = (tmp_path / "log").read_text()
     assert f"{tmp_path / 'trial.yml'} --tags account --extra-vars" in told
-    assert f'"ceremony_hall": "{hall.folder}"' in told
-    assert ceremony.course.accounts == [{}]
+    assert f'"ceremony_keys": "here", "ceremony_hall": "{hall.folder}"' in told
+    assert ceremony.course.accounts == [{"old": "0" * 64}]
+    assert [module.serial for module in ceremony.course.modules.values()] == ["0a1b"]
 
 
 def test_a_playbook_that_fails_or_says_nothing_is_a_failed_act(
@@ -210,17 +210,17 @@ def test_a_playbook_that_fails_or_says_nothing_is_a_failed_act(
 ) -> None:
     ceremony = hall.open()
     hall.until(ceremony, 1)
-    performer = Playbook(tmp_path / "trial.yml", [str(fake)])
+    performer = Playbook(tmp_path / "trial.yml", tmp_path, [str(fake)])
     monkeypatch.setenv("STATUS", "2")
     with pytest.raises(ActFailedError, match="tag account: exit status 2"):
         ceremony.perform(performer)
     monkeypatch.setenv("STATUS", "0")
-    for content, reason in (("", "no evidence in"), ("[]", "not as the ceremony's playbook is to write it")):
-        (tmp_path / "evidence").write_text(content)
+    for content, reason in (("", "no record that can be read"), ("[]", "it holds no mapping")):
+        (tmp_path / "account").write_text(content)
         with pytest.raises(ActFailedError, match=reason):
             ceremony.perform(performer)
     with pytest.raises(PlaybookError, match="there is no such playbook"):
-        Playbook(tmp_path / "other.yml")
+        Playbook(tmp_path / "other.yml", tmp_path)
     events = [entry.event for entry in Journal(ceremony.journal.path).entries()]
     assert events.count("failed") == 3
 

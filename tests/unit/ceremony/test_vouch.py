@@ -63,3 +63,11 @@ def test_a_bundle_that_was_tampered_with_stops_everything(bundles: Path) -> None
     journal.write_bytes(journal.read_bytes().replace(b"operator-1", b"operator-2"))
     with pytest.raises(KepilError, match=r"second/journal\.jsonl"):
         vouched(bundles, SIGNERS)
+
+
+@pytest.mark.clause("CP-2.4")
+def test_a_ceremony_of_another_environment_vouches_for_nothing(bundles: Path) -> None:
+    """Threat: a rehearsal's bundle is carried to where certificates count."""
+    assert vouched(bundles, SIGNERS, environment="development")
+    with pytest.raises(VouchError, match="a ceremony of development, vouching for nothing in production"):
+        vouched(bundles, SIGNERS, environment="production")

@@ -94,6 +94,35 @@ def test_what_the_record_does_not_name_is_refused(
         site.examine(**(right | options))
 
 
+CEREMONY = "playbooks/ceremonies/root.yml"
+STEP = '{"ceremony_step": {"id": "key-root"}, "ceremony_hall": "/hall"}'
+
+
+def test_a_ceremonys_engine_runs_its_playbook_act_by_act(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One record lets a whole ceremony run; each of its acts is a part of it."""
+    site.commit(**{CEREMONY: "[]"})
+    site.propose("change-manager", "deputy-manager", playbook=CEREMONY)
+    monkeypatch.chdir(site.path)
+    site.examine(args=(CEREMONY,), tags=("key",), extra_vars=(STEP,))
+    for tags, told in (
+        (("key", "crl"), (STEP,)),
+        (("never",), (STEP,)),
+        (("all",), (STEP,)),
+        (("key",), (STEP, STEP)),
+        (("key",), ('{"ceremony_hall": "/hall", "pki_families": ["pq"]}',)),
+        (("key",), ("ceremony_hall=/hall",)),
+    ):
+        with pytest.raises(InvocationError, match=r"tags|extra-vars"):
+            site.examine(args=(CEREMONY,), tags=tags, extra_vars=told)
+
+
+def test_another_playbook_gets_no_act(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.propose("change-manager", "deputy-manager")
+    monkeypatch.chdir(site.path)
+    with pytest.raises(InvocationError, match="tags"):
+        site.examine(tags=("key",), extra_vars=(STEP,))
+
+
 def test_a_link_does_not_make_one_playbook_look_like_another(site: Site, tmp_path: Path) -> None:
     site.propose("change-manager", "deputy-manager")
     elsewhere = tmp_path / "elsewhere/deep"

@@ -57,6 +57,8 @@ def test_every_problem_is_named_at_once(production: Environment) -> None:
     ("host", "variables", "message"),
     [
         ("ca01", {"hsm_kind": "software"}, "software_hsm: ca01: hsm_kind is 'software'"),
+        ("ca01", {"ceremony_certificate_gate": False}, "ceremonies: ca01: ceremony_certificate_gate is not true"),
+        ("ca01", {"ceremony_certificate_signers": "x"}, "ceremonies: ca01: ceremony_certificate_signers is set"),
         ("ca01", {"hsm_client_module": "/usr/lib/p11-kit-client.so"}, "software_hsm: ca01: hsm_client_module"),
         (
             "ca01",
@@ -162,7 +164,8 @@ def test_a_rehearsal_differs_from_production_by_what_is_named() -> None:
         *("base_owns_clock", "base_hardware_randomness", "estate_guard_rails_lifted"),
         *("ansible_user", "ansible_ssh_args"),
     }
-    assert sorted(stated) == ["containers.yml", "hsm.yml", "networks.yml"]
+    assert stated["ceremony_certificate.yml"] == {"ceremony_certificate_signers"}
+    assert sorted(stated) == ["ceremony_certificate.yml", "containers.yml", "hsm.yml", "networks.yml"]
 
 
 def test_operators_come_as_the_inventory_says(estate: Estate) -> None:

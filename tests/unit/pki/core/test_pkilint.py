@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from asn1crypto import x509
 
+from kepil.ceremony.pkilint import findings
 from kepil.pki.crl import build_crl
 from kepil.pki.name import DistinguishedName
 from kepil.pki.profile import Profile
 from kepil.pki.signer import Signer
-from tests.pkilint import findings
 
 BIN = Path(sys.executable).parent
 NOW = datetime.now(UTC)

@@ -1,0 +1,173 @@
+"""What the ceremonies' playbooks keep of an environment, and the evidence of a step that follows from it.
+
+A folder, `ceremonies/ENVIRONMENT`, holds what was made (`NAME.crt`, `NAME.crl`, `medium/`) and a record of each thing
+beside it (`keys/`, `partitions/`, `shares/`, `lint/`). Playbooks write it; nothing in it is secret.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from kepil.ceremony.definition import Step, Thing
+from kepil.ceremony.evidence import FILES, describe_certificate, describe_file, kind, name_of
+from kepil.ceremony.statement import TIME
+from kepil.errors import KepilError
+from kepil.journal.chain import Journal
+
+ACCOUNT = "account"
+"""Folder in the ceremony's, with what each partition says of its module and of its keys: PARTITION.json."""
+DESTROYED = "destroyed"
+"""Folder in the ceremony's, with a file for each key that a host destroyed, which names the host."""
+
+_ALGORITHMS: Final = {
+    "rsa": ("RSA", None, "public exponent 65537"),
+    "ec": ("ECDSA", None, "named curve"),
+    "ed25519": ("Ed25519", 256, "edwards25519"),
+    "gost2012_256": ("GOST R 34.10-2012", 256, "paramset A"),
+    "gost2012_512": ("GOST R 34.10-2012", 512, "paramset A"),
+    "ml_dsa_44": ("ML-DSA-44", 10496, "FIPS 204"),
+    "ml_dsa_65": ("ML-DSA-65", 15616, "FIPS 204"),
+    "ml_dsa_87": ("ML-DSA-87", 20736, "FIPS 204"),
+}
+"""How people call keys of each type, how many bits their public keys have where the type says so, and settings."""
+_CURVES: Final = {"P-256": 256, "P-384": 384, "P-521": 521, "prime256v1": 256, "secp384r1": 384, "secp521r1": 521}
+
+
+class RecordError(KepilError):
+    """A playbook left no record of what it was to make, or an incomplete one. The message names file and remedy."""
+
+
+class Records:
+    """The records of one environment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def evidence(self, step: Step, hall: Path) -> dict[str, Any]:
+        """What the act of a step left, as the journal takes it; its files are copied into the hall. Raises KepilError.
+
+        A playbook that was to destroy things looked for them in vain, or failed; their records go then.
+        """
+        (hall / FILES).mkdir(exist_ok=True)
+        stated: dict[str, Any] = {"made": {thing: self._made(thing, hall) for thing in step.makes}}
+        accounts = {path.stem: read(path) for path in sorted((hall / ACCOUNT).glob("*.json"))}
+        stated["modules"] = [one["module"] for one in accounts.values()]
+        if step.account:
+            stated["account"] = {name: key for one in accounts.values() for name, key in one["keys"].items()}
+        if step.destroys:
+            stated["destroyed"] = {thing: self.forget(thing, hall) for thing in step.destroys}
+        return stated
+
+    def older(self, thing: Thing, hall: Path) -> bool:
+        """Whether a thing was made before the ceremony in the hall began: then it is not that ceremony's to destroy."""
+        opened = Journal(hall / "journal.jsonl").entries()[0].time
+        kept = next((path for name in _kept(thing) if (path := self.folder / name).exists()), None)
+        if kept is None:
+            return False
+        written = datetime.fromtimestamp(kept.stat().st_mtime, UTC).strftime(TIME)  # of what has no record of its own
+        made = read(kept).get("performed_at", written) if kept.suffix == ".json" else written
+        return str(made) < opened
+
+    def forget(self, thing: Thing, hall: Path) -> str:
+        """Remove what is kept of a thing that was destroyed where it was made, and say how it was.
+
+        Raises RecordError for a key that no host says it destroyed.
+        """
+        destroyed = hall / DESTROYED / name_of(thing)
+        if kind(thing) == "key" and not destroyed.exists():
+            raise RecordError(f"{thing}: no host of the ceremony destroyed it: find out where it is")
+        if kind(thing) == "shares":
+            shutil.rmtree(self.folder / "shares" / name_of(thing), ignore_errors=True)
+        for name in _kept(thing):
+            (self.folder / name).unlink(missing_ok=True)
+        if kind(thing) == "key":
+            return f"destroyed on {destroyed.read_text(encoding='ascii').strip()}, and looked for in vain"
+        return "token and activation data removed" if kind(thing) == "partition" else "file removed"
+
+    def _made(self, thing: Thing, hall: Path) -> dict[str, Any]:
+        describe: dict[str, Callable[[str, Path], dict[str, Any]]] = {
+            "partition": self._partition,
+            "shares": self._shares,
+            "key": self._key,
+            "request": lambda name, hall: describe_file(self._copy(hall, f"medium/{name}.csr")),
+            "certificate": self._certificate,
+            "crl": lambda name, hall: describe_file(self._copy(hall, f"{name}.crl")),
+            "file": lambda name, hall: describe_file(self._copy(hall, f"files/{name}")),
+        }
+        return describe[kind(thing)](name_of(thing), hall)
+
+    def _partition(self, name: str, _hall: Path) -> dict[str, Any]:
+        record = self._record("partitions", name, "serial", "host")
+        return {"serial": record["serial"], "module": f"SoftHSM on {record['host']}"}
+
+    def _shares(self, name: str, _hall: Path) -> dict[str, Any]:
+        record = self._record("shares", name, "threshold", "holders")
+        return {"threshold": record["threshold"], "holders": record["holders"]}
+
+    def _key(self, name: str, _hall: Path) -> dict[str, Any]:
+        record = self._record("keys", name, "public_key_sha256", "key_uri", "key", "module")
+        key = record["key"]
+        algorithm, bits, settings = _ALGORITHMS[key["type"]]
+        in_file = not str(record["key_uri"]).startswith("pkcs11:")
+        return {
+            "identifier": record["key_uri"],
+            "algorithm": algorithm,
+            "bits": bits or key.get("bits") or _CURVES[key["curve"]],
+            "sha256": record["public_key_sha256"],
+            "module": f"none: file on {record['host']}" if in_file else record["module"],
+            "settings": f"curve {key['curve']}" if "curve" in key else settings,
+            "random_source": "OpenSSL CTR-DRBG of the host" if in_file else "the module itself",
+        }
+
+    def _certificate(self, name: str, hall: Path) -> dict[str, Any]:
+        lint = self._record("lint", name, "tbs_sha256", "linter")
+        fetched = self.folder / f"{name}.crt"  # once its key's host has accepted it; until then it is on the medium
+        path = self._copy(hall, fetched.name if fetched.exists() else f"medium/{name}.crt")
+        return describe_certificate(path, lint["tbs_sha256"], lint["linter"])
+
+    def _record(self, folder: str, name: str, *fields: str) -> Mapping[str, Any]:
+        path = self.folder / folder / f"{name}.json"
+        record = read(path)
+        if lacking := [field for field in fields if field not in record]:
+            raise RecordError(
+                f"{path}: {', '.join(lacking)} is not on record: what is there was made without a ceremony's engine; "
+                "in development, ./estate down and up make it anew"
+            )
+        return record
+
+    def _copy(self, hall: Path, name: str) -> Path:
+        source, target = self.folder / name, hall / FILES / Path(name).name
+        try:
+            shutil.copyfile(source, target)
+        except OSError as error:
+            raise RecordError(f"{source}: the act left no such file: {error.strerror}") from error
+        return target
+
+
+def _kept(thing: Thing) -> tuple[str, ...]:
+    """Names of the files that are kept of a thing."""
+    name = name_of(thing)
+    return {
+        "key": (f"keys/{name}.json",),
+        "partition": (f"partitions/{name}.json",),
+        "shares": (f"shares/{name}.json",),
+        "request": (f"medium/{name}.csr",),
+        "certificate": (f"{name}.json", f"{name}.crt", f"medium/{name}.crt", f"lint/{name}.json"),
+        "crl": (f"{name}.crl",),
+        "file": (f"files/{name}",),
+    }[kind(thing)]
+
+
+def read(path: Path) -> Mapping[str, Any]:
+    try:
+        stated = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: the act left no record that can be read: {error}") from error
+    if not isinstance(stated, dict):
+        raise RecordError(f"{path}: no record: it holds no mapping")
+    return stated

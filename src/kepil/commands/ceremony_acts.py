@@ -1,0 +1,110 @@
+"""Verbs of `kepil ceremony` that its playbooks use in their acts; people need them rarely."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from kepil.errors import KepilError
+
+# What a verb needs is imported in it: hosts have this command and not all of what ceremonies are made with.
+# ruff: noqa: PLC0415
+
+
+class ActError(KepilError):
+    """Activation data are not as they were made, or a share has no key that opens it."""
+
+
+def register(verbs: Any) -> None:
+    """Add the verbs to the noun."""
+    lint = verbs.add_parser("lint", help="lint a certificate or its draft with pkilint; exit 0 if nothing is found")
+    lint.add_argument("certificate", type=Path, metavar="FILE")
+    lint.set_defaults(run=_lint)
+    split = verbs.add_parser("split", help="split activation data; threshold and certificates come as JSON on stdin")
+    _add_pin(split)
+    split.set_defaults(run=_split)
+    opened = verbs.add_parser("open-shares", help="print the shares of a folder, each opened with its custodian's key")
+    opened.add_argument("shares", type=Path, metavar="FOLDER", help="PERSON.pem is a share")
+    opened.add_argument("--keys", required=True, type=Path, metavar="FOLDER", help="PERSON.pem, or PERSON.uri")
+    opened.set_defaults(run=_open_shares)
+    tried = verbs.add_parser("try-shares", help="try every set of the shares (JSON on stdin); exit 0 if they do")
+    _add_pin(tried)
+    tried.add_argument("--threshold", required=True, type=int, metavar="N")
+    tried.set_defaults(run=_try_shares)
+
+
+def _add_pin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pin", required=True, type=Path, metavar="FILE", help="the partition's activation data")
+
+
+def _lint(arguments: argparse.Namespace) -> int:
+    from kepil.ceremony.pkilint import lint_draft
+
+    print(json.dumps(lint_draft(arguments.certificate)))
+    return 0
+
+
+def _split(arguments: argparse.Namespace) -> int:
+    """Print the encrypted shares (PEM) and the SHA-256 of each in DER, by custodian."""
+    from asn1crypto import pem
+
+    from kepil.ceremony.activation import encrypt, split
+
+    asked = json.load(sys.stdin)
+    certificates: dict[str, str] = asked["certificates"]
+    shares = split(_secret(arguments.pin), int(asked["threshold"]), len(certificates))
+    encrypted = {
+        person: encrypt(share, certificate)
+        for (person, certificate), share in zip(certificates.items(), shares, strict=True)
+    }
+    print(
+        json.dumps(
+            {
+                "threshold": int(asked["threshold"]),
+                "holders": {person: sha256(share).hexdigest() for person, share in encrypted.items()},
+                "shares": {person: pem.armor("CMS", share).decode("ascii") for person, share in encrypted.items()},
+            }
+        )
+    )
+    return 0
+
+
+def _open_shares(arguments: argparse.Namespace) -> int:
+    from asn1crypto import pem
+
+    from kepil.ceremony.activation import decrypt
+
+    files = sorted(arguments.shares.glob("*.pem"))
+    if not files:
+        raise ActError(f"{arguments.shares}: no share lies there: hold the step that hands them out")
+    opened = [decrypt(pem.unarmor(file.read_bytes())[2], _key(arguments.keys, file.stem)) for file in files]
+    print(json.dumps(opened))
+    return 0
+
+
+def _key(folder: Path, person: str) -> str:
+    file, card = folder / f"{person}.pem", folder / f"{person}.uri"
+    if card.exists():
+        return card.read_text(encoding="utf-8").strip()
+    if not file.exists():
+        raise ActError(f"{file}: {person} has no key there, and no card's URI in {card.name}")
+    return str(file)
+
+
+def _try_shares(arguments: argparse.Namespace) -> int:
+    from kepil.ceremony.activation import rehearse
+
+    rehearse(json.load(sys.stdin), arguments.threshold, _secret(arguments.pin))
+    return 0
+
+
+def _secret(path: Path) -> bytes:
+    """Activation data, as `pin` writes them. Raises ActError that does not say what they are."""
+    try:
+        return bytes.fromhex(path.read_text(encoding="ascii"))
+    except ValueError:
+        raise ActError(f"{path}: not activation data in hexadecimal digits") from None

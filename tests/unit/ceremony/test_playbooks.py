@@ -1,0 +1,50 @@
+"""What the engine runs is there: each act of a ceremony is a tag of its playbook, and no tag is anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kepil.ceremony.definition import read_definition
+
+from .conftest import SCRIPTS
+
+PLAYBOOKS = SCRIPTS.parent
+HELD = sorted(file.stem for file in SCRIPTS.glob("*.yml") if (PLAYBOOKS / file.name).exists())
+NO_ACTS = {"never", "remove"}
+"""`never` keeps a play for the engine; `remove` clears away what an aborted ceremony left."""
+
+
+def plays(path: Path) -> Iterator[dict[str, Any]]:
+    for play in yaml.safe_load(path.read_text(encoding="utf-8")):
+        imported = play.get("ansible.builtin.import_playbook")
+        yield from plays(path.parent / imported) if imported else [play]
+
+
+def test_there_are_playbooks() -> None:
+    assert {"hsm_initialisation", "root", "issuing", "status"} <= set(HELD)
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_every_act_is_a_tag_and_every_tag_an_act(name: str) -> None:
+    acts = {step.act for step in read_definition(SCRIPTS / f"{name}.yml").steps if step.act}
+    tagged = [set(play.get("tags", [])) - {"never"} for play in plays(PLAYBOOKS / f"{name}.yml")]
+    assert all(len(tags) == 1 for tags in tagged), "a play is one act"
+    assert {tag for tags in tagged for tag in tags} - NO_ACTS == acts
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_what_an_aborted_ceremony_made_can_be_destroyed(name: str) -> None:
+    """Threat: an abort writes that keys were destroyed, and no play destroyed any."""
+    makes = any(step.makes for step in read_definition(SCRIPTS / f"{name}.yml").steps)
+    tags = {tag for play in plays(PLAYBOOKS / f"{name}.yml") for tag in play.get("tags", [])}
+    assert ("remove" in tags) is makes
+
+
+def test_every_playbook_is_a_ceremonys() -> None:
+    """Beside them lies what all of them need to know."""
+    assert {file.stem for file in PLAYBOOKS.glob("*.yml")} == {*HELD, "ceremony"}

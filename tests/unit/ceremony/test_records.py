@@ -1,0 +1,125 @@
+"""Evidence follows from what the playbooks keep, and from nothing that is not there."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kepil.ceremony.definition import Step
+from kepil.ceremony.evidence import check_file, read_evidence
+from kepil.ceremony.records import RecordError, Records
+from kepil.errors import KepilError
+from kepil.journal.chain import Journal
+
+from .conftest import PROJECT, text
+
+SAMPLE = PROJECT / "docs/ceremonies/sample/bundle/files/krnca-rsa.crt"
+MODULE = {"make": "SoftHSM project", "model": "SoftHSM v2", "serial": "0a1b", "firmware": "2.6"}
+KEY = {
+    "public_key_sha256": "1" * 64,
+    "key_uri": "pkcs11:token=root;object=krnca-rsa;type=private",
+    "key": {"type": "rsa", "bits": 4096},
+    "host": "root01",
+    "module": "0a1b",
+}
+
+
+def step(**changes: Any) -> Step:
+    stated = {"id": "a-step", "title": text("A step"), "expect": text("Done"), "actor": "operator", "act": "act"}
+    return Step.model_validate(stated | {"confirms": {"custodian": 2}} | changes)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    for name, content in {"keys/krnca-rsa.json": KEY, "lint/krnca-rsa.json": {}, "medium/x": {}}.items():
+        (tmp_path / "records" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "records" / name).write_text(json.dumps(content))
+    return tmp_path / "records"
+
+
+@pytest.fixture
+def hall(tmp_path: Path) -> Path:
+    (tmp_path / "hall").mkdir()
+    return tmp_path / "hall"
+
+
+def test_a_keys_evidence_names_where_it_is_and_what_it_is(records: Path, hall: Path) -> None:
+    made = Records(records).evidence(step(makes=["key:krnca-rsa"]), hall)["made"]["key:krnca-rsa"]
+    assert (made["algorithm"], made["bits"], made["module"]) == ("RSA", 4096, "0a1b")
+    assert made["sha256"] == "1" * 64
+
+
+def test_a_key_in_a_file_is_not_called_a_modules(records: Path, hall: Path) -> None:
+    """Threat: the minutes claim a module for a key that never was in one."""
+    stated = KEY | {"key_uri": "/etc/kepil/keys/root/krnca-gost.pem", "key": {"type": "gost2012_512"}}
+    (records / "keys/krnca-gost.json").write_text(json.dumps(stated))
+    evidence = read_evidence(
+        step(makes=["key:krnca-gost"]), Records(records).evidence(step(makes=["key:krnca-gost"]), hall)
+    )
+    made = evidence.made["key:krnca-gost"]
+    assert (made["module"], made["bits"]) == ("none: file on root01", 512)
+
+
+def certificate(records: Path, hall: Path, tbs: str) -> None:
+    (records / "krnca-rsa.crt").write_bytes(SAMPLE.read_bytes())
+    (records / "lint/krnca-rsa.json").write_text(json.dumps({"tbs_sha256": tbs, "linter": "pkilint 0.13.3"}))
+    evidence = Records(records).evidence(step(makes=["certificate:krnca-rsa"]), hall)
+    check_file(hall, "certificate:krnca-rsa", evidence["made"], {})
+
+
+@pytest.mark.clause("CP-7.1")
+def test_a_certificate_that_is_not_the_linted_one_is_no_evidence(records: Path, hall: Path) -> None:
+    from asn1crypto import pem, x509  # noqa: PLC0415
+
+    made = x509.Certificate.load(pem.unarmor(SAMPLE.read_bytes())[2])
+    certificate(records, hall, sha256(made["tbs_certificate"].dump()).hexdigest())
+    with pytest.raises(KepilError, match="what was signed is not what was linted"):
+        certificate(records, hall, "2" * 64)
+
+
+def test_what_was_made_without_the_engine_is_no_evidence(records: Path, hall: Path) -> None:
+    (records / "krnca-rsa.crt").write_bytes(SAMPLE.read_bytes())
+    with pytest.raises(RecordError, match=r"lint/krnca-rsa.json: tbs_sha256, linter is not on record"):
+        Records(records).evidence(step(makes=["certificate:krnca-rsa"]), hall)
+
+
+def test_an_act_that_left_no_file_made_nothing(records: Path, hall: Path) -> None:
+    with pytest.raises(RecordError, match=r"medium/nca-rsa.csr: the act left no such file"):
+        Records(records).evidence(step(makes=["request:nca-rsa"]), hall)
+
+
+def test_every_partition_gives_its_account(records: Path, hall: Path) -> None:
+    (hall / "account").mkdir()
+    for name in ("root", "nca"):
+        account = {"module": MODULE | {"serial": name}, "keys": {f"{name}-key": "3" * 64}}
+        (hall / f"account/{name}.json").write_text(json.dumps(account))
+    evidence = read_evidence(step(account=True), Records(records).evidence(step(account=True), hall))
+    assert evidence.account == {"root-key": "3" * 64, "nca-key": "3" * 64}
+    assert {module.serial for module in evidence.modules} == {"root", "nca"}
+
+
+@pytest.mark.clause("CP-6.2")
+def test_an_aborted_ceremony_destroys_what_it_made_and_nothing_older(records: Path, hall: Path) -> None:
+    """Threat: `root` is held again where its key stands already, is aborted, and takes the key with it."""
+    journal = Journal(hall / "journal.jsonl", clock=lambda: datetime(2026, 1, 2, tzinfo=UTC))
+    journal.append("opened", {})
+    for day, older in (("01", True), ("03", False)):
+        (records / "keys/krnca-rsa.json").write_text(json.dumps(KEY | {"performed_at": f"2026-01-{day}T00:00:00Z"}))
+        assert Records(records).older("key:krnca-rsa", hall) is older
+    (records / "krnca-rsa.crl").write_text("of this year")
+    assert not Records(records).older("crl:krnca-rsa", hall)
+    os.utime(records / "krnca-rsa.crl", (0, 0))
+    assert Records(records).older("crl:krnca-rsa", hall)
+    with pytest.raises(RecordError, match="no host of the ceremony destroyed it"):
+        Records(records).forget("key:krnca-rsa", hall)
+    assert (records / "keys/krnca-rsa.json").exists()
+    (hall / "destroyed").mkdir()
+    (hall / "destroyed/krnca-rsa").write_text("root01\n")
+    assert Records(records).forget("key:krnca-rsa", hall) == "destroyed on root01, and looked for in vain"
+    assert not (records / "keys/krnca-rsa.json").exists()
