@@ -2,7 +2,8 @@
 # key. Keys that are files lie beside the partition and count among them. A name that is there twice is a failure.
 slots=$(token_slots)
 field() { printf '%s\n' "$slots" | sed -n "s/^ *$1 *: *//p" | head -n 1; }
-held=$(token --list-objects --type privkey | sed -n 's/^ *label: *//p')
+objects=$(token --list-objects --type privkey) # by itself: its failure is no empty partition
+held=$(printf '%s\n' "$objects" | sed -n 's/^ *label: *//p')
 files=$(ls "/etc/kepil/keys/$PARTITION" 2>/dev/null | sed -n 's/\.pem$//p')
 twice=$(printf '%s\n' "$held" "$files" | sed '/^$/d' | sort | uniq -d)
 if [ -n "$twice" ]; then

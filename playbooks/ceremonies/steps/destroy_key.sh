@@ -2,7 +2,8 @@
 case $KEY in
   pkcs11:*)
     for half in privkey pubkey; do
-      if token --list-objects --type "$half" | grep -q "^ *label: *$NAME\$"; then
+      objects=$(token --list-objects --type "$half")
+      if printf '%s\n' "$objects" | grep -q "^ *label: *$NAME\$"; then
         token --delete-object --type "$half" --label "$NAME" >&2
       fi
     done
