@@ -9,15 +9,17 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import jinja2
 import psycopg
 
 from kepil.pki import migrations
 
 CONNECTIONS = 64
+ROLES = Path(__file__).parents[2] / "roles"
 GOST_CONFIG = "/etc/ssl/openssl-gost.cnf"
 KEYS = {
     "rsa2048": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"),
@@ -112,22 +114,57 @@ def serving(port: int, *command: str, folder: Path, **environment: str) -> Itera
 @contextmanager
 def serving_kepil(service: str, settings: Path) -> Iterator[str]:
     """A service with a process a processor, all on one socket; its URL."""
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-        descriptor, port = listener.fileno(), listener.getsockname()[1]
-        processes = [
-            subprocess.Popen(
-                ["python3", "-m", "tests.bench.serve", service, str(descriptor)],
-                env=os.environ | {"KEPIL_SETTINGS": str(settings)},
-                pass_fds=[descriptor],
-            )
-            for _ in range(os.cpu_count() or 1)
-        ]
-        try:
-            time.sleep(5)  # connections wait in the socket's queue; all processes shall be there to take them
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            for process in processes:
-                end(process)
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener, _processes(service, settings, listener):
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def serving_kepil_by_nginx(service: str, settings: Path, port: int, **variables: object) -> Iterator[str]:
+    """The same behind nginx, with the site that the service's role renders from `variables`; its URL."""
+    folder, path = settings.parent, settings.parent / f"{service}.sock"
+    names = {"socket": path, "port": port, "cache": folder / f"cache-{service}"}
+    given = {**variables, **{f"__{service}_{name}": value for name, value in names.items()}, "estate_domain": "test"}
+    for role, template, file in (
+        (service, f"{service}.conf.j2", folder / "site.conf"),
+        ("web_server", "kepil-proxy.conf.j2", Path("/etc/nginx/kepil-proxy.conf")),
+    ):
+        text = (ROLES / role / "templates" / template).read_text()
+        file.write_text(jinja2.Environment(autoescape=False).from_string(text).render(given))  # noqa: S701 - no HTML
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(1024)
+        with (
+            _processes(service, settings, listener),
+            serving_nginx(port, folder, f"include {folder}/site.conf;") as url,
+        ):
+            yield url
+
+
+def serving_nginx(port: int, folder: Path, sites: str) -> AbstractContextManager[str]:
+    """An nginx with these sites, one of which listens on the port; its URL."""
+    (folder / f"nginx-{port}.conf").write_text(
+        f"user root; daemon off; worker_processes auto; pid {folder}/nginx-{port}.pid; error_log stderr;\n"
+        f"events {{ worker_connections 1024; }} http {{ access_log off; {sites} }}\n"
+    )
+    return serving(port, "nginx", "-c", f"{folder}/nginx-{port}.conf", folder=folder)
+
+
+@contextmanager
+def _processes(service: str, settings: Path, listener: socket.socket) -> Iterator[None]:
+    processes = [
+        subprocess.Popen(
+            ["python3", "-m", "tests.bench.serve", service, str(listener.fileno())],
+            env=os.environ | {"KEPIL_SETTINGS": str(settings)},
+            pass_fds=[listener.fileno()],
+        )
+        for _ in range(os.cpu_count() or 1)
+    ]
+    try:
+        time.sleep(5)  # connections wait in the socket's queue; all processes shall be there to take them
+        yield
+    finally:
+        for process in processes:
+            end(process)
 
 
 def uvicorn(service: str, port: int) -> list[str]:
@@ -194,11 +231,13 @@ def wrk(url: str, requests: Path, seconds: int, *, post: str = "", nonce: bool =
 
 
 def signature_us(kind: str, seconds: int = 2) -> float:
-    """Microseconds of processor that a signature takes with a key that `openssl speed` knows, such as `rsa2048`."""
-    command = ["openssl", "speed", "-seconds", str(seconds), kind]
+    """Microseconds of processor that a signature takes with a key that `openssl speed` knows, such as `rsa2048`, while
+    all processors sign: two that share a core are each slower than one alone."""
+    processors = os.cpu_count() or 1
+    command = ["openssl", "speed", "-multi", str(processors), "-seconds", str(seconds), kind]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     signatures_a_second = float(said.splitlines()[-1].split()[5])
-    return 1e6 / signatures_a_second
+    return 1e6 * processors / signatures_a_second
 
 
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
