@@ -9,17 +9,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import psycopg
 
 from kepil.pki import migrations
 
 CONNECTIONS = 64
-ROLES = Path(__file__).parents[2] / "roles"
 GOST_CONFIG = "/etc/ssl/openssl-gost.cnf"
 KEYS = {
     "rsa2048": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"),
@@ -114,44 +112,14 @@ def serving(port: int, *command: str, folder: Path, **environment: str) -> Itera
 @contextmanager
 def serving_kepil(service: str, settings: Path) -> Iterator[str]:
     """A service with a process a processor, all on one socket; its URL."""
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener, _processes(service, settings, listener):
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener, processes(service, settings, listener):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @contextmanager
-def serving_kepil_by_nginx(service: str, settings: Path, port: int, **variables: object) -> Iterator[str]:
-    """The same behind nginx, with the site that the service's role renders from `variables`; its URL."""
-    folder, path = settings.parent, settings.parent / f"{service}.sock"
-    names = {"socket": path, "port": port, "cache": folder / f"cache-{service}"}
-    given = {**variables, **{f"__{service}_{name}": value for name, value in names.items()}, "estate_domain": "test"}
-    for role, template, file in (
-        (service, f"{service}.conf.j2", folder / "site.conf"),
-        ("web_server", "kepil-proxy.conf.j2", Path("/etc/nginx/kepil-proxy.conf")),
-    ):
-        text = (ROLES / role / "templates" / template).read_text()
-        file.write_text(jinja2.Environment(autoescape=False).from_string(text).render(given))  # noqa: S701 - no HTML
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen(1024)
-        with (
-            _processes(service, settings, listener),
-            serving_nginx(port, folder, f"include {folder}/site.conf;") as url,
-        ):
-            yield url
-
-
-def serving_nginx(port: int, folder: Path, sites: str) -> AbstractContextManager[str]:
-    """An nginx with these sites, one of which listens on the port; its URL."""
-    (folder / f"nginx-{port}.conf").write_text(
-        f"user root; daemon off; worker_processes auto; pid {folder}/nginx-{port}.pid; error_log stderr;\n"
-        f"events {{ worker_connections 1024; }} http {{ access_log off; {sites} }}\n"
-    )
-    return serving(port, "nginx", "-c", f"{folder}/nginx-{port}.conf", folder=folder)
-
-
-@contextmanager
-def _processes(service: str, settings: Path, listener: socket.socket) -> Iterator[None]:
-    processes = [
+def processes(service: str, settings: Path, listener: socket.socket) -> Iterator[None]:
+    """A service's processes, one a processor, on a socket that listens."""
+    started = [
         subprocess.Popen(
             ["python3", "-m", "tests.bench.serve", service, str(listener.fileno())],
             env=os.environ | {"KEPIL_SETTINGS": str(settings)},
@@ -163,7 +131,7 @@ def _processes(service: str, settings: Path, listener: socket.socket) -> Iterato
         time.sleep(5)  # connections wait in the socket's queue; all processes shall be there to take them
         yield
     finally:
-        for process in processes:
+        for process in started:
             end(process)
 
 

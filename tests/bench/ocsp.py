@@ -21,7 +21,7 @@ from kepil.pki import ocsp
 from kepil.pki.credential import Credential, read_certificate
 from kepil.pki.settings import OcspSettings
 from kepil.pki.status import CertificateStatus
-from tests.bench import common
+from tests.bench import common, nginx
 
 ASKED_ABOUT = 1000
 POST = "application/ocsp-request"
@@ -111,17 +111,17 @@ def compare(folder: Path, certificates: int, seconds: int, only: str) -> None:
     openssl = "openssl ocsp -port 8002 -index index.txt -CA ca.crt -rsigner ocsp.crt -rkey ocsp.key -nmin 60 -multi 2"
     cfssl = "cfssl ocspserve -port 8003 -address 127.0.0.1 -loglevel 5 -responses responses"
     location = f"root {folder}; try_files /static =404; types {{}} default_type application/ocsp-response;"
-    nginx = f"server {{ listen 127.0.0.1:8004; location / {{ {location} }} }}"
+    site = f"server {{ listen 127.0.0.1:8004; location / {{ {location} }} }}"
     limits = {"ocsp_requests_per_second": 1_000_000, "ocsp_request_burst": 1_000_000}
     servers: dict[str, tuple[AbstractContextManager[str], tuple[str, ...]]] = {
         "Kepil": (common.serving_kepil("ocsp", folder / "ocsp.json"), ("signed", "half", "cached")),
         "Kepil behind nginx, as on its hosts": (
-            common.serving_kepil_by_nginx("ocsp", folder / "ocsp.json", 8005, **limits),
+            nginx.serving_kepil_by_nginx("ocsp", folder / "ocsp.json", 8005, **limits),
             ("signed", "half", "cached"),
         ),
         "openssl ocsp -multi 2": (common.serving(8002, *openssl.split(), folder=folder), ("signed",)),
         "cfssl ocspserve, signed beforehand": (common.serving(8003, *cfssl.split(), folder=folder), ("cached",)),
-        "nginx, one static file": (common.serving_nginx(8004, folder, nginx), ("cached",)),
+        "nginx, one static file": (nginx.serving_nginx(8004, folder, site), ("cached",)),
     }
     rows = []
     signature = common.signature_us("rsa2048")
