@@ -12,12 +12,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 import psycopg
 
 from kepil.pki import migrations
 
 CONNECTIONS = 64
+_ALL = range(os.cpu_count() or 1)
 GOST_CONFIG = "/etc/ssl/openssl-gost.cnf"
 KEYS = {
     "rsa2048": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"),
@@ -112,22 +114,27 @@ def serving(port: int, *command: str, folder: Path, **environment: str) -> Itera
 @contextmanager
 def serving_kepil(service: str, settings: Path) -> Iterator[str]:
     """A service with a process a processor, all on one socket; its URL."""
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-        descriptor, port = listener.fileno(), listener.getsockname()[1]
-        processes = [
-            subprocess.Popen(
-                ["python3", "-m", "tests.bench.serve", service, str(descriptor)],
-                env=os.environ | {"KEPIL_SETTINGS": str(settings)},
-                pass_fds=[descriptor],
-            )
-            for _ in range(os.cpu_count() or 1)
-        ]
-        try:
-            time.sleep(5)  # connections wait in the socket's queue; all processes shall be there to take them
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            for process in processes:
-                end(process)
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener, processes(service, settings, listener):
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def processes(service: str, settings: Path, listener: socket.socket) -> Iterator[None]:
+    """A service's processes, one a processor, on a socket that listens."""
+    started = [
+        subprocess.Popen(
+            ["python3", "-m", "tests.bench.serve", service, str(listener.fileno())],
+            env=os.environ | {"KEPIL_SETTINGS": str(settings)},
+            pass_fds=[listener.fileno()],
+        )
+        for _ in _ALL
+    ]
+    try:
+        time.sleep(5)  # connections wait in the socket's queue; all processes shall be there to take them
+        yield
+    finally:
+        for process in started:
+            end(process)
 
 
 def uvicorn(service: str, port: int) -> list[str]:
@@ -194,11 +201,12 @@ def wrk(url: str, requests: Path, seconds: int, *, post: str = "", nonce: bool =
 
 
 def signature_us(kind: str, seconds: int = 2) -> float:
-    """Microseconds of processor that a signature takes with a key that `openssl speed` knows, such as `rsa2048`."""
+    """Microseconds of processor that a signature takes with a key that `openssl speed` knows, such as `rsa2048`, while
+    all processors sign: two that share a core are each slower than one alone."""
     command = ["openssl", "speed", "-seconds", str(seconds), kind]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    signatures_a_second = float(said.splitlines()[-1].split()[5])
-    return 1e6 / signatures_a_second
+    speeds = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in _ALL]
+    signatures_a_second = [float(speed.communicate()[0].splitlines()[-1].split()[5]) for speed in speeds]
+    return 1e6 / mean(signatures_a_second)
 
 
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

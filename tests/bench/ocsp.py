@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import os
 import random
 import tempfile
 import urllib.request
@@ -20,7 +21,7 @@ from kepil.pki import ocsp
 from kepil.pki.credential import Credential, read_certificate
 from kepil.pki.settings import OcspSettings
 from kepil.pki.status import CertificateStatus
-from tests.bench import common
+from tests.bench import common, nginx
 
 ASKED_ABOUT = 1000
 POST = "application/ocsp-request"
@@ -68,12 +69,6 @@ def make_peers(folder: Path, serials: list[int]) -> None:
         lines.append(base64.b64encode(response.encoded).decode())
     (folder / "responses").write_text("\n".join(lines))
     (folder / "static").write_bytes(base64.b64decode(lines[0]))
-    location = f"root {folder}; try_files /static =404; types {{}} default_type application/ocsp-response;"
-    server = f"server {{ listen 127.0.0.1:8004; access_log off; location / {{ {location} }} }}"
-    (folder / "nginx.conf").write_text(
-        f"user root; daemon off; worker_processes auto; pid {folder}/nginx.pid; error_log stderr;\n"
-        f"events {{ worker_connections 1024; }} http {{ {server} }}\n"
-    )
 
 
 def check(url: str, folder: Path) -> None:
@@ -115,12 +110,18 @@ def compare(folder: Path, certificates: int, seconds: int, only: str) -> None:
     """Load each server in turn."""
     openssl = "openssl ocsp -port 8002 -index index.txt -CA ca.crt -rsigner ocsp.crt -rkey ocsp.key -nmin 60 -multi 2"
     cfssl = "cfssl ocspserve -port 8003 -address 127.0.0.1 -loglevel 5 -responses responses"
-    nginx = f"nginx -c {folder}/nginx.conf"
+    location = f"root {folder}; try_files /static =404; types {{}} default_type application/ocsp-response;"
+    site = f"server {{ listen 127.0.0.1:8004; location / {{ {location} }} }}"
+    limits = {"ocsp_requests_per_second": 1_000_000, "ocsp_request_burst": 1_000_000}
     servers: dict[str, tuple[AbstractContextManager[str], tuple[str, ...]]] = {
         "Kepil": (common.serving_kepil("ocsp", folder / "ocsp.json"), ("signed", "half", "cached")),
+        "Kepil behind nginx, as on its hosts": (
+            nginx.serving_kepil_by_nginx("ocsp", folder / "ocsp.json", 8005, **limits),
+            ("signed", "half", "cached"),
+        ),
         "openssl ocsp -multi 2": (common.serving(8002, *openssl.split(), folder=folder), ("signed",)),
         "cfssl ocspserve, signed beforehand": (common.serving(8003, *cfssl.split(), folder=folder), ("cached",)),
-        "nginx, one static file": (common.serving(8004, *nginx.split(), folder=folder), ("cached",)),
+        "nginx, one static file": (nginx.serving_nginx(8004, folder, site), ("cached",)),
     }
     rows = []
     signature = common.signature_us("rsa2048")
@@ -136,7 +137,8 @@ def compare(folder: Path, certificates: int, seconds: int, only: str) -> None:
                 share = f"{signature / load.cost_us:.0%}" if kind == "signed" and load.cost_us else ""
                 cost = f"{load.cost_us:.0f}"
                 rows.append([name, kind, f"{load.rate:.0f}", f"{load.p99_ms:.1f}", str(load.failed), cost, share])
-    rows.append(["openssl speed rsa2048", "a signature", f"{1e6 / signature:.0f}", "", "", f"{signature:.0f}", "100%"])
+    limit = f"{(os.cpu_count() or 1) * 1e6 / signature:.0f}"
+    rows.append(["openssl speed rsa2048, all processors", "a signature", limit, "", "", f"{signature:.0f}", "100%"])
     heads = ["server", "question", "answers/s", "p99 ms", "failed", "µs of processor an answer", "of the signing limit"]
     common.table(f"OCSP, RSA-2048, {certificates} certificates, {common.load_average()}", heads, rows)
 

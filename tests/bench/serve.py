@@ -8,5 +8,5 @@ import uvicorn
 
 service, descriptor = sys.argv[1:]
 application = importlib.import_module(f"kepil.pki.web.{service}").create_app()
-config = uvicorn.Config(application, log_config=None, access_log=False, server_header=False)
+config = uvicorn.Config(application, log_config=None, access_log=False, server_header=False, proxy_headers=False)
 uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(descriptor))])

@@ -124,6 +124,28 @@ def test_a_malformed_request_is_called_that(client: Host, url: str, serial: str)
     assert get(client, f"{url}/AAAA") == ("application/ocsp-response", bytes.fromhex("30030a0101"))
 
 
+def test_the_same_question_is_answered_from_memory_for_a_second_and_errors_never(
+    client: Host, url: str, serial: str
+) -> None:
+    """RFC 5019 section 6. Threat: an answer to made-up questions fills the memory, or outlives what is true."""
+    kept = "find /var/lib/nginx/ocsp -type f | wc -l"
+    node = Host.get_host("ansible://ocsp01")
+    node.check_output("find /var/lib/nginx/ocsp -type f -delete")
+
+    def repeat(path: str) -> None:
+        client.check_output(f"curl -sSf --path-as-is {' '.join([f'-o /dev/null {url}/{path}'] * 5)}")
+
+    def path(which: str) -> str:
+        client.check_output(f"cd {HERE} && openssl ocsp -issuer issuer.pem {which} -no_nonce -reqout query")
+        return quote(client.check_output(f"base64 -w0 {HERE}/query"), safe="")
+
+    repeat(path("-serial 0x4242424242424242"))  # unknown
+    repeat("AAAA")  # malformed
+    assert node.check_output(kept) == "0"
+    repeat(path("-cert leaf.pem"))
+    assert node.check_output(kept) == "1"
+
+
 def test_nobody_outside_sees_the_health(client: Host, url: str) -> None:
     """Threat: an attacker watches how far the replica lags."""
     for path in ("health", "%68ealth", "./health"):

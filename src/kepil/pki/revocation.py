@@ -1,6 +1,7 @@
 """What CRLs list, read as the database keeps it: entries encoded when they were revoked (`migrations/authority`)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -32,8 +33,15 @@ def encoded_revocations(
     """Give the issuer's revocations from `since` to before `before`, in their order, encoded, many in a piece.
 
     `expired_since` is the last complete CRL's instant: a certificate is listed until it has been in one complete CRL
-    made after it expired (RFC 5280 section 3.3). Raises psycopg.Error.
+    made after it expired (RFC 5280 section 3.3). The next piece is being read while one is used: until the last, the
+    connection is not free for anything else. Raises psycopg.Error.
     """
+    yield from _ahead(_pages(connection, issuer, since, before, expired_since))
+
+
+def _pages(
+    connection: Connection[Any], issuer: str, since: datetime | None, before: datetime, expired_since: datetime | None
+) -> Iterator[bytes]:
     values = {"issuer": issuer, "before": before, "expired_since": expired_since, "page": PAGE}
     after: datetime | str | None = since - _INSTANT if since else "-infinity"
     with connection.cursor(binary=True) as cursor:
@@ -43,3 +51,13 @@ def encoded_revocations(
             if entries is None:
                 return
             yield entries
+
+
+def _ahead(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Give the pieces, each while a thread fetches the next."""
+    source = iter(pieces)
+    with ThreadPoolExecutor(1, "read-ahead") as thread:
+        coming = thread.submit(next, source, None)
+        while (piece := coming.result()) is not None:
+            coming = thread.submit(next, source, None)
+            yield piece
