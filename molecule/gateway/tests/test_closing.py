@@ -11,7 +11,7 @@ import pytest
 
 from tests.gateway_users import Gateway, digest, eventually
 
-testinfra_hosts = ["ansible://gateway"]
+testinfra_hosts = ["ansible://gw01"]
 
 
 @pytest.mark.clause("GW-15-1")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.gateway_users import INSPECTION, Gateway
 
-testinfra_hosts = ["ansible://gateway"]
+testinfra_hosts = ["ansible://gw01"]
 
 
 @pytest.mark.clause("GW-20")

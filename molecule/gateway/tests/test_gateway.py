@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-testinfra_hosts = ["ansible://gateway"]
+testinfra_hosts = ["ansible://gw01"]
 SETTINGS = "/etc/kepil/gateway"
 
 

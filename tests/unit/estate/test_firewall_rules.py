@@ -160,6 +160,13 @@ def test_peers_are_addresses_and_networks() -> None:
     assert "daddr" not in text
 
 
+def test_hosts_that_hold_an_address_together_hear_each_other() -> None:
+    """RFC 5798: VRRP is an IP protocol of its own, without ports."""
+    text = rendered({"estate_rules": [rule(protocol="vrrp", port=None, peers=["198.18.8.12"])]})
+    assert "ip saddr { 198.18.8.12 } meta l4proto 112 ct state new counter accept" in text
+    assert "None" not in text
+
+
 def test_a_reason_cannot_become_a_rule() -> None:
     """nft ends a comment at a quotation mark or a line's end, and takes 127 bytes."""
     text = rendered({"estate_rules": [rule(why='out"\n    accept # ' + "Ұлттық " * 40)]})
