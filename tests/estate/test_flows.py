@@ -49,7 +49,9 @@ class Field:
 
     def _flows(self) -> Iterator[Packet]:
         for source in self.hosts:
-            for rule in (rule for rule in self.estate.rules(source) if rule.direction == "out"):
+            for rule in self.estate.rules(source):
+                if rule.direction != "out" or rule.port is None:  # VRRP is shown by role gateway's own scenario
+                    continue
                 for host in self.hosts:
                     if host is not source and any(host.address in network for network in rule.peers):
                         yield Packet(source.name, rule.protocol, host.name, rule.port)

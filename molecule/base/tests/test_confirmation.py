@@ -17,11 +17,19 @@ import pytest
 testinfra_hosts = ["ansible://hsm"]
 
 PLAYBOOK = Path(__file__).parents[1] / "firewall.yml"
-SHUT = "flush ruleset\ntable inet estate {\nchain input {\ntype filter hook input priority filter; policy drop;\n}\n}\n"
+SHUT = """table inet estate
+delete table inet estate
+table inet estate {
+chain input {
+type filter hook input priority filter; policy drop;
+}
+}
+"""
 IN_FORCE = "nft --stateless list ruleset"
 OPENED = "nft insert rule inet estate input tcp dport 22 accept"
 TIMER = "kepil-firewall-rollback.timer"
 PENDING = f"systemctl is-active --quiet {TIMER}"
+KEPT = "table inet kept { set open { type ipv4_addr; flags timeout; elements = { 192.0.2.1 timeout 1h } } }"
 
 
 class Operator:
@@ -129,6 +137,23 @@ def test_a_rule_added_by_hand_is_found_and_goes(host: Any, operator: Operator, i
     assert host.check_output(IN_FORCE) == in_force
     assert host.run(PENDING).rc != 0
     assert "changed=0" in operator.apply()
+
+
+def test_a_table_that_another_role_keeps_is_left_alone(host: Any, operator: Operator, in_force: str) -> None:
+    """Threat: new rules close what the gateway opened, or their way back opens again what has ended. A
+    table that nobody named goes."""
+    host.check_output(f"nft '{KEPT}' && nft 'table inet stray {{ }}' && {OPENED}")
+    number = host.check_output("nft --handle list tables | grep 'inet kept'")
+    operator.apply(
+        fails=True, base_firewall_confirm_seconds=12, __base_firewall_rules=SHUT, base_firewall_beside=["inet kept"]
+    )
+    host.check_output("nft delete element inet kept open '{ 192.0.2.1 }'")  # its time is over
+    wait_for(host, f"{IN_FORCE} | grep -q stray")
+    operator.apply(base_firewall_beside=["inet kept"])
+    assert host.check_output("nft --handle list tables | grep 'inet kept'") == number
+    assert "192.0.2.1" not in host.check_output(IN_FORCE)
+    host.check_output("nft delete table inet kept")
+    assert host.check_output(IN_FORCE) == in_force
 
 
 def test_an_operator_whom_the_new_rules_would_shut_out_is_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -17,7 +18,8 @@ description:
   - Rules are loaded for a time. Unless they are confirmed within it, a timer of systemd restores those that were in
     force, whatever has become of who loaded them. Only confirmed rules are written to C(/etc/nftables.conf), which a
     restart loads.
-  - The text is one transaction that begins with C(flush ruleset). If it cannot be loaded, the rules in force stay.
+  - One transaction takes away every table but those named O(beside) and brings the wanted ones. If it cannot be
+    loaded, the rules in force stay.
 options:
   rules:
     description: The whole rule set, as C(nft -f) reads it.
@@ -33,7 +35,7 @@ options:
   beside:
     description:
       - Tables, as C(nft list tables) names them without the word C(table), that another service of the host keeps. They
-        are not compared. A load flushes them all the same; who keeps them loads them again.
+        are neither compared, nor taken away by a load, nor brought back as they were by its way back.
     type: list
     elements: str
     default: []
@@ -45,7 +47,6 @@ options:
 CONFIRMED = Path("/etc/nftables.conf")
 PREVIOUS = Path("/run/kepil-firewall-previous.nft")
 TIMER = "kepil-firewall-rollback"
-IN_FORCE = "nft --stateless list ruleset"
 
 
 class Firewall:
@@ -68,18 +69,21 @@ class Firewall:
 
     def load(self, seconds: int) -> None:
         """Put the wanted rules in force, with the way back prepared and tried before."""
-        self._run("nft --check --file -", self.wanted)
+        transaction = self._without(self._ours()) + self.wanted
+        self._run("nft --check --file -", transaction)
         if self.module.run_command(f"systemctl is-active {TIMER}.timer")[0] == 0:
             self.module.fail_json(
                 msg="Rules of another run wait for their confirmation. Run the play again when it has ended."
             )
-        self._write(PREVIOUS, f"flush ruleset\n{self._previous()}")
+        self._write(
+            PREVIOUS, self._without(re.findall(r"^(table .+) \{", self.wanted, re.MULTILINE)) + self._previous()
+        )
         self._run(f"nft --check --file {PREVIOUS}")
         self._run(
             f"systemd-run --quiet --collect --unit={TIMER} --on-active={seconds} --timer-property=AccuracySec=100ms"
             f" --description='Take back firewall rules that nobody confirmed' nft --file {PREVIOUS}"
         )
-        code, _, error = self.module.run_command("nft --file -", data=self.wanted)
+        code, _, error = self.module.run_command("nft --file -", data=transaction)
         if code != 0:
             self._run(f"systemctl stop {TIMER}.timer")
             self.module.fail_json(msg=f"The rules in force stay: the new ones cannot be loaded. {error.strip()}")
@@ -99,7 +103,7 @@ class Firewall:
 
         A container engine translates the addresses of its resolver so: with /etc/hosts that may go. A filter may not.
         """
-        tables = {name: self._run(f"nft list {name}") for name in self._run("nft list tables").splitlines()}
+        tables = {name: self._run(f"nft list {name}") for name in self._ours()}
         foreign = {name for name, rules in tables.items() if re.search(r"\bxt (match|target) ", rules)}
         filters = sorted(name for name in foreign if "type filter " in tables[name])
         if filters:
@@ -109,16 +113,22 @@ class Firewall:
             )
         return "".join(rules for name, rules in tables.items() if name not in foreign)
 
+    def _ours(self) -> list[str]:
+        """Tables in force, as `table FAMILY NAME`, but for those that others keep."""
+        kept = {f"table {name}" for name in self.module.params.get("beside") or ()}
+        return [name for name in self._run("nft list tables").splitlines() if name not in kept]
+
+    def _without(self, tables: Iterable[str]) -> str:
+        """What takes tables away, whether they are there or not."""
+        return "".join(f"{name}\ndelete {name}\n" for name in tables)
+
     def _in_force(self) -> str:
         """The rules in force, but for tables that others keep."""
-        rules = self._run(IN_FORCE)
-        for name in self.module.params.get("beside") or ():
-            rules = re.sub(rf"^table {re.escape(name)} \{{\n.*?^\}}\n", "", rules, flags=re.MULTILINE | re.DOTALL)
-        return rules
+        return "".join(self._run(f"nft --stateless list {name}") for name in self._ours())
 
     def _meaning(self) -> str:
         """The wanted rules as nft lists them once they are loaded."""
-        return self._run(f"unshare --net sh -c 'nft --file - && {IN_FORCE}'", self.wanted)
+        return self._run("unshare --net sh -c 'nft --file - && nft --stateless list ruleset'", self.wanted)
 
     def _write(self, path: Path, content: str) -> None:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:

@@ -48,7 +48,7 @@ def _key_users(estate: Estate) -> Iterator[Problem]:
         if "hsm" in _to(estate, flow) and strangers:
             yield (
                 "estate_flows",
-                f"'{flow.source}' ({', '.join(strangers)}) to '{flow.destination}' port {flow.port}: only hosts of"
+                f"'{flow.source}' ({', '.join(strangers)}) to '{flow.destination}' {flow.service}: only hosts of"
                 f" {', '.join(KEY_USERS)} that need a key reach zone hsm ({flow.why})",
             )
 
@@ -66,7 +66,7 @@ def _reached(estate: Estate) -> Iterator[Problem]:
                 for target in sorted(_to(estate, flow) & set(GUARDED)):
                     yield (
                         "estate_flows",
-                        f"'{flow.source}' to '{flow.destination}' port {flow.port}: zone {target} is reached from"
+                        f"'{flow.source}' to '{flow.destination}' {flow.service}: zone {target} is reached from"
                         f" {' by '.join(path)}; nothing from {', '.join(UNTRUSTED)} may reach"
                         f" {' or '.join(GUARDED)} ({flow.why})",
                     )

@@ -25,6 +25,8 @@ Group = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 ClauseId = Annotated[str, StringConstraints(pattern=r"^(CP|GW|MG|SC|LQ)-[0-9A-Z][0-9A-Za-z./-]*$")]
 
 
+Protocol = Literal["tcp", "udp", "vrrp"]
+"""What a flow may be; VRRP is IP protocol 112 (RFC 5798), by which hosts hold an address together."""
 WORLD = IPv4Network("0.0.0.0/0")
 ADMINISTRATION_PORT = 22
 ESTATE_VARIABLES = ("estate_environment", "estate_domain", "estate_zones", "estate_flows", "estate_services")
@@ -109,18 +111,32 @@ class Flow(Noun):
 
     source: str = Field(alias="from")
     destination: str = Field(alias="to")
-    protocol: Literal["tcp", "udp"]
-    port: Annotated[int, Field(ge=1, le=65535)]
+    protocol: Protocol
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """None for VRRP, which knows no ports."""
     why: Annotated[str, StringConstraints(min_length=1)]
     clause: ClauseId
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.port is None) is not (self.protocol == "vrrp"):
+            raise ValueError("tcp and udp need a port, vrrp has none")
+        if self.protocol == "vrrp" and self.source != self.destination:
+            raise ValueError("vrrp is spoken within one group: name it in from and in to")
+        return self
+
+    @property
+    def service(self) -> str:
+        """What the flow is for, in short: protocol and port."""
+        return self.protocol if self.port is None else f"{self.protocol} {self.port}"
 
 
 class Rule(Noun):
     """A flow as one host sees it: the peers it may talk to on a port, in one direction."""
 
     direction: Literal["in", "out"]
-    protocol: Literal["tcp", "udp"]
-    port: int
+    protocol: Protocol
+    port: int | None
     peers: tuple[IPv4Network, ...]
     why: str
     clause: str

@@ -45,7 +45,7 @@ class Passage:
     @property
     def service(self) -> str:
         """Protocol and port."""
-        return f"{self.flow.protocol} {self.flow.port}"
+        return self.flow.service
 
 
 def zones(estate: Estate) -> list[Zone]:

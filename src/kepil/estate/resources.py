@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Literal, TypedDict
 
+from kepil.estate.invariants import FORWARDING
 from kepil.estate.model import Estate, EstateError, Host, Zone
 
 Maker = Literal["ansible", "pulumi"]
@@ -160,7 +161,7 @@ def _network(estate: Estate, zone: Zone, maker: Maker, driver: Driver, options: 
     }
 
 
-def _command(gateway: str | None) -> list[str]:
+def _command(gateway: str | None, *, forwards: bool) -> list[str]:
     """What a container starts with: makes of it what systemd finds on a machine, then becomes systemd."""
     steps = [
         "set -e",
@@ -171,6 +172,8 @@ def _command(gateway: str | None) -> list[str]:
         "[ ! -e /sys/fs/cgroup/cgroup.controllers ] || mount -o remount,bind,rw /sys/fs/cgroup",
         # From docker 25 on, the engine gives no route to what stands on an internal network alone.
         *([f"ip route replace default via {gateway}"] if gateway else []),
+        # A gateway sets its network's settings, which are the container's own; an engine mounts all read-only.
+        *(["mount --bind /proc/sys/net /proc/sys/net", "mount -o remount,bind,rw /proc/sys/net"] if forwards else []),
         "exec /lib/systemd/systemd",
     ]
     return ["/bin/sh", "-c", "; ".join(steps)]
@@ -182,7 +185,9 @@ def _container(estate: Estate, host: Host, image_of: Callable[[str], str], maker
         "name": host.name,
         "container": estate.container(host),
         "image": image_of(host.name),
-        "command": _command(str(zone.subnet[1]) if zone.subnet and host.address else None),
+        "command": _command(
+            str(zone.subnet[1]) if zone.subnet and host.address else None, forwards=FORWARDING in host.groups
+        ),
         "env": {"container": "docker"},
         "capabilities": _CAPABILITIES,
         "security_opts": ["apparmor=unconfined", "seccomp=unconfined"],

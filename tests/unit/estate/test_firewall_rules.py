@@ -14,10 +14,12 @@ import pytest
 from tests.conftest import PROJECT
 from tests.firewall_template import rendered
 
-WANTED = "flush ruleset\ntable inet estate { }\n"
+WANTED = "table inet estate { }\n"
+RESET = "table inet estate\ndelete table inet estate\n"
 RESOLVER = 'table ip nat { chain DOCKER_OUTPUT { ip daddr 127.0.0.11 xt target "DNAT" } }\n'
 FOREIGN = 'table ip filter { chain INPUT { type filter hook input priority 0; xt match "comment" accept } }\n'
 OLD = "table inet old { }\n"
+ONE = {"nft list tables": (0, "table inet estate", "")}
 
 
 Answer = tuple[int, str, str]
@@ -34,9 +36,11 @@ class Host:
         self.params: dict[str, Any] = {"rules": WANTED}
         self.answers = {"systemctl is-active": (3, "inactive", "")} | answers
         self.commands: list[str] = []
+        self.given: dict[str, str] = {}
 
     def run_command(self, command: str, data: str = "", check_rc: bool = False) -> Answer:
         self.commands.append(command)
+        self.given[command] = data
         answer = next((self.answers[begins] for begins in self.answers if command.startswith(begins)), (0, "", ""))
         if check_rc and answer[0]:
             self.fail_json(answer[2])
@@ -82,7 +86,8 @@ def test_the_way_back_is_set_before_the_rules_are_loaded(firewall: Any, library:
     timer = next(at for at, command in enumerate(host.commands) if command.startswith("systemd-run"))
     assert timer < host.commands.index("nft --file -")
     assert "--on-active=60" in host.commands[timer]
-    assert library.PREVIOUS.read_text() == f"flush ruleset\n{OLD}"
+    assert library.PREVIOUS.read_text() == f"{RESET}{OLD}"
+    assert host.given["nft --file -"] == f"table inet old\ndelete table inet old\n{WANTED}"
     assert f"nft --check --file {library.PREVIOUS}" in host.commands[:timer]
     assert not library.CONFIRMED.exists()
 
@@ -105,7 +110,7 @@ def test_rules_that_wait_for_confirmation_are_not_what_others_go_back_to(firewal
 def test_a_container_engines_resolver_is_not_restored(firewall: Any, library: ModuleType) -> None:
     made, _ = firewall({"nft list tables": (0, "table ip nat", ""), "nft list table ip nat": (0, RESOLVER, "")})
     made.load(60)
-    assert library.PREVIOUS.read_text() == "flush ruleset\n"
+    assert library.PREVIOUS.read_text() == RESET
 
 
 def test_a_filter_that_could_not_be_restored_stays(firewall: Any) -> None:
@@ -116,7 +121,7 @@ def test_a_filter_that_could_not_be_restored_stays(firewall: Any) -> None:
 
 
 def test_only_rules_in_force_are_confirmed(firewall: Any, library: ModuleType) -> None:
-    made, host = firewall({"nft --stateless": (0, OLD, ""), "unshare": (0, WANTED, "")})
+    made, host = firewall({**ONE, "nft --stateless": (0, OLD, ""), "unshare": (0, WANTED, "")})
     with pytest.raises(RefusedError, match="no longer in force"):
         made.confirm()
     assert not library.CONFIRMED.exists()
@@ -124,11 +129,11 @@ def test_only_rules_in_force_are_confirmed(firewall: Any, library: ModuleType) -
     made.confirm()
     assert library.CONFIRMED.read_text() == WANTED
     assert library.CONFIRMED.stat().st_mode & 0o777 == 0o600
-    assert host.commands[-3].startswith("systemctl stop"), "the timer cannot run out between the look and the writing"
+    assert host.commands[-4].startswith("systemctl stop"), "the timer cannot run out between the look and the writing"
 
 
 def test_what_differs_is_shown_for_the_file_and_for_the_kernel(firewall: Any, library: ModuleType) -> None:
-    made, host = firewall({"nft --stateless": (0, WANTED, ""), "unshare": (0, WANTED, "")})
+    made, host = firewall({**ONE, "nft --stateless": (0, WANTED, ""), "unshare": (0, WANTED, "")})
     library.CONFIRMED.write_text(WANTED)
     assert made.compare() == []
     host.answers["nft --stateless"] = (0, OLD, "")
@@ -155,6 +160,13 @@ def test_peers_are_addresses_and_networks() -> None:
     assert "daddr" not in text
 
 
+def test_hosts_that_hold_an_address_together_hear_each_other() -> None:
+    """RFC 5798: VRRP is an IP protocol of its own, without ports."""
+    text = rendered({"estate_rules": [rule(protocol="vrrp", port=None, peers=["198.18.8.12"])]})
+    assert "ip saddr { 198.18.8.12 } meta l4proto 112 ct state new counter accept" in text
+    assert "None" not in text
+
+
 def test_a_reason_cannot_become_a_rule() -> None:
     """nft ends a comment at a quotation mark or a line's end, and takes 127 bytes."""
     text = rendered({"estate_rules": [rule(why='out"\n    accept # ' + "Ұлттық " * 40)]})
@@ -170,17 +182,32 @@ def test_a_host_without_flows_has_loopback_alone() -> None:
     assert sum("policy drop" in line for line in lines) == 3
 
 
-def test_a_table_that_another_role_keeps_is_not_compared(library: ModuleType) -> None:
-    """And a rule added by hand beside it is found all the same."""
-    kept = "table inet gateway {\n\tset a {\n\t}\n}\n"
-    for beside, differs in ((["inet gateway"], False), ([], True), (["inet gate"], True)):
-        host = Host({library.IN_FORCE: (0, f"{WANTED}{kept}", ""), "unshare": (0, WANTED, "")})
+def test_a_table_that_another_role_keeps_is_left_alone(firewall: Any, library: ModuleType) -> None:
+    """Threat: a load takes the gateway's table away, or its way back renews elements whose time is over. And whatever
+    else stands beside it is found, and goes."""
+    library.CONFIRMED.write_text(WANTED)
+    for beside, touches in ((["inet gateway"], False), ([], True), (["inet gate"], True)):
+        made, host = firewall(
+            {
+                "nft list tables": (0, "table inet gateway\ntable inet estate", ""),
+                "nft --stateless list table inet gateway": (0, "table inet gateway { }\n", ""),
+                "nft --stateless list table inet estate": (0, WANTED, ""),
+                "nft list table inet gateway": (0, "table inet gateway { old }\n", ""),
+                "unshare": (0, WANTED, ""),
+            }
+        )
         host.params["beside"] = beside
-        library.CONFIRMED.write_text(WANTED)
-        assert bool(library.Firewall(host).compare()) is differs
-    host = Host({library.IN_FORCE: (0, f"{kept}{OLD}{WANTED}", ""), "unshare": (0, WANTED, "")})
-    host.params["beside"] = ["inet gateway"]
-    assert library.Firewall(host).compare()
+        assert bool(made.compare()) is touches
+        made.load(60)
+        assert ("delete table inet gateway" in host.given["nft --file -"]) is touches
+        assert ("inet gateway" in library.PREVIOUS.read_text()) is touches
+        assert "flush" not in host.given["nft --file -"] + library.PREVIOUS.read_text()
+
+
+def test_the_file_that_a_reload_reads_takes_away_its_own_table_alone() -> None:
+    text = rendered({"estate_rules": []})
+    assert "flush" not in text
+    assert text.index("delete table inet estate") < text.index("table inet estate {")
 
 
 def test_only_marked_packets_are_let_through() -> None:

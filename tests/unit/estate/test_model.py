@@ -74,6 +74,30 @@ def test_all_reaches_every_host_with_a_network_and_not_itself() -> None:
     assert made.rules(made.hosts["root01"]) == []
 
 
+VRRP = {"from": "pair", "to": "pair", "protocol": "vrrp", "why": "One address", "clause": "GW-2"}
+PAIR = GROUPS | {"zone_core": ["ca01", "gw01", "gw02"], "pair": ["gw01", "gw02"]}
+WITH_PAIR = HOSTS | {"gw01": {"estate_hostnum": 21}, "gw02": {"estate_hostnum": 22}}
+
+
+def test_vrrp_is_spoken_between_the_hosts_of_one_group() -> None:
+    """RFC 5798: two gateways hold one address together; nobody else may take part."""
+    made = estate(variables(estate_flows=[VRRP]), PAIR, WITH_PAIR)
+    rules = [rule.model_dump(mode="json") for rule in made.rules(made.hosts["gw01"])]
+    assert [(rule["direction"], rule["protocol"], rule["port"], rule["peers"]) for rule in rules] == [
+        ("in", "vrrp", None, ["198.18.1.22"]),
+        ("out", "vrrp", None, ["198.18.1.22"]),
+    ]
+    assert made.rules(made.hosts["ca01"]) == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"port": 112}, {"to": "ca"}, {"protocol": "udp"}, {"protocol": "tcp"}, {"protocol": "esp", "port": 50}]
+)
+def test_a_flow_that_is_half_vrrp_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(EstateError, match="estate_flows"):
+        estate(variables(estate_flows=[VRRP | changes]), PAIR, WITH_PAIR)
+
+
 def test_names_hold_services_on_each_host_that_answers_them() -> None:
     names = {entry["address"]: entry["names"] for entry in estate().names()}
     assert names["198.18.1.11"] == ["ca01.kepil.test", "ca01", "pki.kepil.test"]

@@ -1,0 +1,86 @@
+"""origin.py GOOD,EXPIRED,SELF-SIGNED,OTHER-NAME: sites on these addresses, over TLS and in the clear, and what greets.
+
+On the first address each site shows its own certificate.
+"""
+
+from __future__ import annotations
+
+import socketserver
+import ssl
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+TLS = Path("/srv/tls")
+CERTIFICATES = ("good", "expired", "self-signed", "other-name")
+EICAR = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-" + "STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+CONTENT = {"/": b"origin\n", "/eicar": EICAR.encode(), "/large": bytes(range(256)) * 16384}
+
+
+class Site(BaseHTTPRequestHandler):
+    """Answers with what a path stands for; /slow gives a line every tenth of a second."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        if self.path != "/slow":
+            content = CONTENT[self.path]
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+            return
+        self.end_headers()
+        for _ in range(600):
+            self.wfile.write(b"drop\n")
+            time.sleep(0.1)
+
+    def log_message(self, *arguments: object) -> None:
+        """Nothing."""
+
+
+class Greeter(socketserver.BaseRequestHandler):
+    """A service that is neither TLS nor HTTP."""
+
+    def handle(self) -> None:
+        self.request.sendall(b"hello\n")
+
+
+def shows(name: str) -> ssl.SSLContext:
+    """TLS with a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / f"{name}.crt", TLS / f"{name}.key")
+    return context
+
+
+def show_own(stream: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+    """Show the certificate of the site that is asked for, where it has one."""
+    if name and (TLS / f"{name}.crt").exists():
+        stream.context = shows(name)
+
+
+def main() -> None:
+    """Serve until stopped."""
+    socketserver.ThreadingTCPServer.allow_reuse_address = True
+    addresses = sys.argv[1].split(",")
+    servers: list[socketserver.TCPServer] = [
+        ThreadingHTTPServer((addresses[0], 80), Site),
+        socketserver.ThreadingTCPServer((addresses[0], 8022), Greeter),
+        socketserver.ThreadingTCPServer((addresses[0], 8023), Greeter),
+    ]
+    for address, name in zip(addresses, CERTIFICATES, strict=True):
+        context = shows(name)
+        if name == "good":
+            context.sni_callback = show_own
+        server = ThreadingHTTPServer((address, 443), Site)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        servers.append(server)
+    threads = [threading.Thread(target=server.serve_forever) for server in servers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""What ends on time, and what is gone, closes: never opens."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.gateway_users import Gateway, digest, eventually
+
+testinfra_hosts = ["ansible://gw01"]
+
+
+@pytest.mark.clause("GW-15-1")
+@pytest.mark.usefixtures("restored")
+def test_at_its_end_access_closes_in_the_middle_of_a_download(gateway: Gateway) -> None:
+    """Threat: whoever holds a connection open keeps his access. The end is moved to three seconds from now, and
+    the timer that compares policy and kernel rests: the kernel closes by itself."""
+    source = gateway.users["enrolled"]
+    gateway.host.check_output(
+        f"systemctl stop kepil-gateway-apply.timer && nft 'delete element inet gateway enrolled {{ {source} }};"
+        f" add element inet gateway enrolled {{ {source} timeout 3s }}'"
+    )
+    try:
+        began = time.monotonic()
+        slow, bank = gateway.ask(
+            {"name": gateway.sites["news"], "path": "/slow", "seconds": 4},
+            {"name": gateway.sites["finance"], "path": "/slow", "seconds": 4},
+        )
+        took = time.monotonic() - began
+        after = gateway.ask(
+            {"name": gateway.sites["finance"], "seconds": 1}, {"name": gateway.sites["news"], "seconds": 1}
+        )
+    finally:
+        gateway.host.check_output("systemctl start kepil-gateway-apply.timer")
+    assert bank["certificate"] == gateway.certificate(gateway.sites["finance"])
+    assert 10 <= bank["length"] // len("drop\n") <= 45, "it went on while it was open, and no longer"
+    assert [each["error"].partition(":")[0] for each in (slow, bank)] == ["TimeoutError"] * 2
+    assert took < 15
+    assert [digest(each["certificate"]) for each in after] == ["none", "none"]
+
+
+@pytest.mark.clause("GW-15-1")
+@pytest.mark.usefixtures("restored")
+def test_a_clock_that_moved_past_the_year_closes_at_the_timers_next_run(gateway: Gateway) -> None:
+    """No converge: the gateway's own policy, at the moment at which the year is over."""
+    code = (
+        "import pathlib; from kepil.gateway.apply import apply, run_nft; from kepil.gateway.policy import read_policy;"
+        " policy = read_policy(pathlib.Path('/etc/kepil/gateway/policy.json'));"
+        " at = max(each.closes for each in policy.organisations.values());"
+        " print(apply(policy, frozenset(), at, pathlib.Path('/etc/kepil/gateway/gateway.nft'),"
+        " pathlib.Path('/run/kepil-gateway/moved'), run_nft))"
+    )
+    gateway.host.check_output("systemctl stop kepil-gateway-apply.timer; rm -f /run/kepil-gateway/moved")
+    try:
+        assert gateway.host.check_output(f'/opt/kepil/current/bin/python3 -c "{code}"') == "True"
+        answers = gateway.ask({"name": gateway.sites["finance"], "seconds": 1}, {"port": 8022, "seconds": 1})
+    finally:
+        gateway.host.check_output("systemctl start kepil-gateway-apply.timer")
+    assert [(each["certificate"], each["body"]) for each in answers] == [(None, "")] * 2
+
+
+@pytest.mark.clause("GW-15-1")
+def test_policy_and_kernel_are_compared_often_enough(gateway: Gateway) -> None:
+    """Within a minute: the timer's step and its accuracy together."""
+    said = gateway.host.check_output("systemctl show kepil-gateway-apply.timer --property=TimersMonotonic,AccuracyUSec")
+    assert "OnUnitActiveUSec=30s" in said
+    assert "AccuracyUSec=1s" in said
+    assert timedelta(seconds=30 + 1) < timedelta(minutes=1)
+    assert gateway.host.service("kepil-gateway-apply.timer").is_running
+
+
+@pytest.mark.usefixtures("restored")
+def test_without_the_gateways_own_table_nothing_passes(gateway: Gateway) -> None:
+    """Threat: somebody loads another rule set. What is left of the host's rules is closed, and the timer's next
+    run opens again what the policy says."""
+    gateway.host.check_output("systemctl stop kepil-gateway-apply.timer && nft delete table inet gateway")
+    try:
+        answers = gateway.ask(
+            *({"seconds": 1, **each} for each in ({"name": gateway.sites["finance"]}, {"port": 80}, {"port": 8022}))
+        )
+    finally:
+        gateway.host.check_output("systemctl start kepil-gateway-apply.timer kepil-gateway-apply.service")
+    assert [(each["certificate"], each["body"]) for each in answers] == [(None, "")] * 3
+    assert gateway.users["enrolled"] in gateway.host.check_output("nft list set inet gateway enrolled")
+
+
+DAEMONS = {
+    # what is killed, and while it is gone: what becomes of an exempt site, and of an inspected one
+    "squid.service": (None, None),
+    "clamav-daemon.service": (200, 500),
+    "c-icap.service": (200, 500),
+}
+
+
+@pytest.mark.clause("LQ-A3-6", "GW-20")
+@pytest.mark.parametrize("unit", DAEMONS)
+@pytest.mark.usefixtures("restored")
+def test_a_daemon_that_is_killed_closes_and_comes_back(gateway: Gateway, unit: str) -> None:
+    """Threat: a crash that somebody can cause opens what it guarded. First it is held down, to look; then it is killed,
+    and systemd brings it back."""
+    hold = unit.replace("clamav-daemon.service", "clamav-daemon.socket clamav-daemon.service")
+    gateway.host.check_output(f"systemctl kill --signal=KILL {unit}; systemctl stop {hold}")
+    bank, news = gateway.ask({"name": gateway.sites["finance"]}, {"name": gateway.sites["news"], "path": "/eicar"})
+    gateway.host.check_output(f"systemctl start {hold}")
+    eventually(gateway.passes)
+    gateway.host.check_output(f"systemctl kill --signal=KILL {unit}")
+    took = eventually(lambda: gateway.host.service(unit).is_running and gateway.passes())
+    print(f"{unit}: users got through again {took:.1f} s after it was killed")
+    assert (bank["status"], news["status"]) == DAEMONS[unit]
+    assert bank["certificate"] in (None, gateway.certificate(gateway.sites["finance"])), "GW-20: never decrypted"
+    assert "EICAR-STANDARD" not in news["body"]
+
+
+@pytest.mark.usefixtures("restored")
+def test_helpers_that_are_killed_decide_nothing(gateway: Gateway) -> None:
+    """Threat: a question that nobody answers is taken for a yes."""
+    gateway.host.check_output("pkill --signal KILL --full '[k]epil.gateway.helper'")
+    bank, news, games, malware = gateway.ask(
+        *({"name": gateway.sites[each]} for each in ("finance", "news", "games", "malware"))
+    )
+    assert bank["certificate"] in (None, gateway.certificate(gateway.sites["finance"]))
+    assert news["certificate"] is None or gateway.issued(news["certificate"])
+    assert {games["status"], malware["status"]} <= {None, 403}
+
+
+def test_a_policy_that_is_cut_off_is_not_taken(gateway: Gateway) -> None:
+    """Threat: a full disk leaves half a policy; helpers go on with the one before."""
+    path = "/etc/kepil/gateway/policy.json"
+    policy: dict[str, Any] = json.loads(gateway.host.check_output(f"cat {path}"))
+    assert policy["organisations"]
+    gateway.host.check_output(f"cp {path} /tmp/policy.json && head -c 500 /tmp/policy.json > {path}")
+    try:
+        time.sleep(2)
+        assert gateway.passes()
+        assert gateway.host.run("kepil gateway apply").rc == 1
+        assert gateway.users["enrolled"] in gateway.host.check_output("nft list set inet gateway enrolled")
+    finally:
+        gateway.host.check_output(f"cp /tmp/policy.json {path}")

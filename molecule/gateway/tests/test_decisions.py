@@ -1,0 +1,146 @@
+"""What users see of each decision: whose certificate, which page, or nothing at all."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.gateway_users import INSPECTION, Gateway
+
+testinfra_hosts = ["ansible://gw01"]
+
+
+@pytest.mark.clause("GW-20")
+def test_of_the_seven_exempt_categories_users_see_the_origins_own_certificate(gateway: Gateway) -> None:
+    """Byte for byte: what the gateway would decrypt shows another one."""
+    assert len(gateway.exempt) == 7
+    categories = sorted(gateway.exempt)
+    answers = gateway.ask(*({"name": gateway.sites[each]} for each in categories))
+    for category, answer in zip(categories, answers, strict=True):
+        assert answer["status"] == 200, category
+        assert answer["certificate"] == gateway.certificate(gateway.sites[category]), category
+
+
+@pytest.mark.clause("GW-20")
+def test_of_the_rest_users_see_the_gateways_which_they_can_check(gateway: Gateway) -> None:
+    for answer in gateway.ask(
+        *({"name": gateway.sites[each], "trusts": INSPECTION} for each in ("news", "uncategorised"))
+    ):
+        assert (answer["status"], answer["body"]) == (200, "origin\n"), answer
+        assert gateway.issued(answer["certificate"])
+
+
+@pytest.mark.clause("GW-15", "LQ-A3-6")
+@pytest.mark.parametrize(("category", "reason"), [("games", "category-closed"), ("malware", "malware")])
+def test_what_is_closed_says_why_in_three_languages(gateway: Gateway, category: str, reason: str) -> None:
+    tls, plain = gateway.ask({"name": gateway.sites[category]}, {"name": gateway.sites[category], "port": 80})
+    assert gateway.issued(tls["certificate"])
+    for answer in (tls, plain):
+        assert answer["status"] == 403
+        assert re.findall(r'<section lang="(\w+)">', answer["body"]) == ["kk", "ru", "en"]
+        assert f"<code>{reason} " in answer["body"]
+
+
+@pytest.mark.clause("GW-20")
+def test_what_cannot_be_told_is_closed(gateway: Gateway) -> None:
+    """Threat: a pretext decides: no server name, one that covers another, one that leads elsewhere, one that
+    the user did not ask the proxy for."""
+    proxy = gateway.users["enrolled"].rpartition(".")[0] + ".1"
+    elsewhere = gateway.origins["expired"]
+    answers = gateway.ask(
+        {},
+        {"name": gateway.sites["encrypted-names"]},
+        {"name": gateway.sites["finance"], "address": elsewhere},
+        {"name": gateway.sites["news"], "address": elsewhere},
+        {"name": gateway.sites["finance"], "address": gateway.sites["malware"], "proxy": proxy},
+        {"name": gateway.sites["games"], "address": gateway.sites["finance"], "proxy": proxy},
+    )
+    assert [(answer["certificate"], answer["status"]) for answer in answers] == [(None, None)] * len(answers)
+
+
+@pytest.mark.clause("GW-20")
+def test_who_asks_the_proxy_by_name_is_decided_about_alike(gateway: Gateway) -> None:
+    proxy = gateway.users["enrolled"].rpartition(".")[0] + ".1"
+    bank, news = gateway.ask(
+        *({"name": gateway.sites[each], "address": gateway.sites[each], "proxy": proxy} for each in ("finance", "news"))
+    )
+    assert bank["certificate"] == gateway.certificate(gateway.sites["finance"])
+    assert gateway.issued(news["certificate"])
+
+
+@pytest.mark.clause("GW-15", "GW-20")
+def test_for_who_is_not_enrolled_nothing_is_decrypted_and_nothing_passes(gateway: Gateway) -> None:
+    source = gateway.users["listed"]
+    ports: list[dict[str, Any]] = [
+        {"port": 80},
+        {"port": 8022},
+        {"port": 3128, "address": source.rpartition(".")[0] + ".1"},
+    ]
+    answers = gateway.ask(
+        *({"source": source, "name": name, "seconds": 2} for name in gateway.sites.values()),
+        *({"source": source, "seconds": 2, **port} for port in ports),
+    )
+    assert [(answer["certificate"], answer["body"]) for answer in answers] == [(None, "")] * len(answers)
+
+
+@pytest.mark.clause("GW-13", "GW-20")
+def test_for_who_is_in_no_catalogue_nothing_is_decrypted(gateway: Gateway) -> None:
+    """Five working days run; known malware is closed, and the kernel remembers who it was."""
+    source = gateway.users["unknown"]
+    open_ones = [gateway.sites[each] for each in ("finance", "news", "games")]
+    *passed, malware = gateway.ask(
+        *({"source": source, "name": name} for name in (*open_ones, gateway.sites["malware"]))
+    )
+    assert [answer["certificate"] for answer in passed] == [gateway.certificate(name) for name in open_ones]
+    assert malware["certificate"] is None
+    assert source in gateway.host.check_output("nft list set inet gateway unknown")
+
+
+@pytest.mark.clause("GW-15-2")
+def test_an_exception_opens_its_own_port_and_no_other(gateway: Gateway) -> None:
+    opened, closed = gateway.ask({"port": 8022}, {"port": 8023, "seconds": 2})
+    assert opened["body"] == "hello\n"
+    assert closed["body"] == ""
+
+
+@pytest.mark.clause("GW-20")
+@pytest.mark.parametrize("origin", ["expired", "self-signed", "other-name"])
+def test_an_origins_bad_certificate_is_never_made_to_look_valid(gateway: Gateway, origin: str) -> None:
+    """Threat: whoever stands between gateway and origin is believed, because users only see the gateway's."""
+    address = gateway.origins[origin]
+    inspected, spliced = gateway.ask(
+        {"name": f"{origin}.example.net", "address": address},
+        {"name": f"{origin}.bank.example.com", "address": address},
+    )
+    assert spliced["certificate"] == gateway.certificate(origin), "the user judges what is passed on untouched"
+    assert inspected["status"] == 503
+    assert "origin\n" not in inspected["body"]
+    (checked,) = gateway.ask({"name": f"{origin}.example.net", "address": address, "trusts": INSPECTION})
+    assert "CERTIFICATE_VERIFY_FAILED" in (checked["error"] or ""), checked
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_malware_over_tls_is_stopped(gateway: Gateway) -> None:
+    """And an exempt site's is not looked at: untouched is untouched (GW-20)."""
+    stopped, plain, whole, exempt = gateway.ask(
+        {"name": gateway.sites["news"], "path": "/eicar"},
+        {"name": gateway.sites["news"], "path": "/eicar", "port": 80},
+        {"name": gateway.sites["news"], "path": "/large", "seconds": 20},
+        {"name": gateway.sites["finance"], "path": "/eicar"},
+    )
+    for answer in (stopped, plain):
+        assert answer["status"] == 403
+        assert "EICAR-STANDARD" not in answer["body"]
+    assert "EICAR-STANDARD" in exempt["body"]
+    assert (whole["status"], whole["length"]) == (200, 256 * 16384)
+
+
+@pytest.mark.clause("GW-20")
+def test_the_log_says_how_it_was_decided_and_never_what_for(gateway: Gateway) -> None:
+    gateway.ask({"name": gateway.sites["finance"], "path": "/"}, {"name": gateway.sites["news"], "path": "/eicar"})
+    log = gateway.host.check_output("tail -n 20 /var/log/squid/access.log")
+    assert re.search(rf"{gateway.sites['finance']} splice", log)
+    assert re.search(rf"{gateway.sites['news']} bump", log)
+    assert "eicar" not in log

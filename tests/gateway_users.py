@@ -1,0 +1,68 @@
+"""Users who ask through a gateway, and what they are answered (molecule/gateway/files/ask.py)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+INSPECTION = "/etc/kepil/gateway/inspection/ca.crt"
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The gateway, with the users before it and the origins behind it."""
+
+    host: Any
+    users: dict[str, str]
+    origins: dict[str, str]
+    sites: dict[str, str]
+    exempt: frozenset[str]
+    """The categories that GW-20 excepts."""
+
+    def ask(self, *questions: dict[str, Any]) -> list[dict[str, Any]]:
+        """What users are answered, all asking at once. Unless a question says otherwise the enrolled one asks, and the
+        good origin is asked."""
+        full = [{"source": self.users["enrolled"], "address": self.origins["good"], **each} for each in questions]
+        command = f"echo {shlex.quote(json.dumps(full))} | ip netns exec users python3 /srv/ask.py"
+        answers: list[dict[str, Any]] = json.loads(self.host.check_output(command))
+        return answers
+
+    def certificate(self, name: str) -> str:
+        """What an origin shows for a site, or always (`expired`, ...): DER, hexadecimal."""
+        return ssl.PEM_cert_to_DER_cert(self.host.file(f"/srv/tls/{name}.crt").content_string).hex()
+
+    def issued(self, certificate: str | None) -> bool:
+        """Whether the gateway's inspection CA issued a certificate."""
+        if certificate is None:
+            return False
+        pem = ssl.DER_cert_to_PEM_cert(bytes.fromhex(certificate))
+        return bool(self.host.run(f"openssl verify -CAfile {INSPECTION} <<'END'\n{pem}END").rc == 0)
+
+    def passes(self) -> bool:
+        """Whether an enrolled user gets an inspected page."""
+        (answer,) = self.ask({"name": self.sites["news"]})
+        return bool(answer["status"] == 200)
+
+    def apply_policy(self) -> None:
+        """Bring the kernel to what the policy says, whatever a test did to it."""
+        self.host.check_output("rm -f /run/kepil-gateway/applied && systemctl start kepil-gateway-apply.service")
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> float:
+    """Wait for a condition; how many seconds it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, f"not within {seconds} s"
+        time.sleep(0.3)
+    return time.monotonic() - began
+
+
+def digest(certificate: str | None) -> str:
+    """A certificate in few letters, for messages."""
+    return hashlib.sha256(bytes.fromhex(certificate)).hexdigest()[:16] if certificate else "none"
