@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
@@ -62,6 +63,7 @@ def pdf(html: str) -> bytes:
     """The same page as PDF. The same page and the same fonts give the same bytes."""
     from weasyprint import HTML  # noqa: PLC0415 -- only where documents are made
 
+    os.environ.setdefault("SOURCE_DATE_EPOCH", "0")  # else fontTools writes the present time into the fonts
     made: bytes = HTML(string=html).write_pdf(pdf_identifier=sha256(html.encode()).digest()[:16])
     return made
 
