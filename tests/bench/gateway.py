@@ -45,6 +45,12 @@ SKELETON = """table inet gateway {
   set catalogued { type ipv4_addr; flags interval; }
   set blocked { type ipv4_addr; }
   set exceptions { type ipv4_addr . inet_proto . inet_service . ipv4_addr; flags interval, timeout; }
+  chain users {
+    type filter hook prerouting priority mangle;
+    ip saddr . meta l4proto . th dport . ip daddr @exceptions accept
+    ip saddr @enrolled accept
+    ip saddr @catalogued accept
+  }
 }
 """
 SQUID = f"""http_port 127.0.0.1:{PROXY_PORT}
@@ -215,13 +221,20 @@ def compare(folder: Path, organisations: int, names: int, requests: int) -> None
     size = f"{organisations} organisations, {names} names, {common.load_average()}"
     common.table(f"Load: {size}", ["what", "seconds", "processor seconds", "most memory, MB"], rows)
     rows = []
-    for file, title in (("open", "open to all"), ("kepil", "Kepil's helper"), ("lists", "its own lists")):
+    for file, rules, title in (
+        ("open", None, "open to all, no firewall"),
+        ("kepil", "ours", "Kepil's helper and set"),
+        ("lists", None, "its own lists, no firewall"),
+        ("lists", "sets", "its own lists, a set and a rule each"),
+    ):
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+        if rules:
+            subprocess.run(["nft", "-f", folder / f"{rules}.nft"], check=True)
         with squid(folder / f"{file}.conf") as (took, memory):
             for which, number in (("first", 0), ("last", organisations - 1)):
                 steps = quantiles(fetch(requests, str(networks(number)[0][1])), n=100)
-                rows.append(
-                    [f"Squid, {title}", which, f"{took:.1f}", f"{memory:.0f}", f"{steps[49]:.2f}", f"{steps[98]:.2f}"]
-                )
+                figures = [f"{took:.1f}", f"{memory:.0f}", f"{steps[49]:.2f}", f"{steps[98]:.2f}"]
+                rows.append([f"Squid, {title}", which, *figures])
     heads = ["proxy", "organisation that asks", "seconds to its first answer", "memory, MB", "p50 ms", "p99 ms"]
     common.table(f"{requests} requests, each for another name: {size}", heads, rows)
 

@@ -17,8 +17,7 @@ import pytest
 testinfra_hosts = ["ansible://hsm"]
 
 PLAYBOOK = Path(__file__).parents[1] / "firewall.yml"
-SHUT = """table inet estate
-delete table inet estate
+SHUT = """flush ruleset
 table inet estate {
 chain input {
 type filter hook input priority filter; policy drop;
@@ -29,7 +28,7 @@ IN_FORCE = "nft --stateless list ruleset"
 OPENED = "nft insert rule inet estate input tcp dport 22 accept"
 TIMER = "kepil-firewall-rollback.timer"
 PENDING = f"systemctl is-active --quiet {TIMER}"
-KEPT = "table inet kept { set open { type ipv4_addr; flags timeout; elements = { 192.0.2.1 timeout 1h } } }"
+KEPT = "table inet kept { set open { type ipv4_addr; flags timeout; elements = { 192.0.2.1 timeout 1h }; }; }"
 
 
 class Operator:

@@ -18,8 +18,8 @@ description:
   - Rules are loaded for a time. Unless they are confirmed within it, a timer of systemd restores those that were in
     force, whatever has become of who loaded them. Only confirmed rules are written to C(/etc/nftables.conf), which a
     restart loads.
-  - One transaction takes away every table but those named O(beside) and brings the wanted ones. If it cannot be
-    loaded, the rules in force stay.
+  - The text says C(flush ruleset), for a start, when nobody keeps a table yet. A load puts in its place what takes
+    away every table but those named O(beside). It is one transaction; if it cannot be loaded, the rules in force stay.
 options:
   rules:
     description: The whole rule set, as C(nft -f) reads it.
@@ -46,6 +46,7 @@ options:
 
 CONFIRMED = Path("/etc/nftables.conf")
 PREVIOUS = Path("/run/kepil-firewall-previous.nft")
+FLUSH = "flush ruleset\n"
 TIMER = "kepil-firewall-rollback"
 
 
@@ -69,7 +70,7 @@ class Firewall:
 
     def load(self, seconds: int) -> None:
         """Put the wanted rules in force, with the way back prepared and tried before."""
-        transaction = self._without(self._ours()) + self.wanted
+        transaction = self._transaction()
         self._run("nft --check --file -", transaction)
         if self.module.run_command(f"systemctl is-active {TIMER}.timer")[0] == 0:
             self.module.fail_json(
@@ -97,6 +98,12 @@ class Firewall:
                 " restored, or they were changed by hand. Run the play again."
             )
         self._write(CONFIRMED, self.wanted)
+
+    def _transaction(self) -> str:
+        """The wanted text, which at a start flushes everything, as it is loaded beside tables that others keep."""
+        if self.wanted.count(FLUSH) != 1:
+            self.module.fail_json(msg=f"The rules in force stay: the new ones must hold '{FLUSH.strip()}' once.")
+        return self.wanted.replace(FLUSH, self._without(self._ours()))
 
     def _previous(self) -> str:
         """What restores the rules in force, but for what iptables made and nft cannot write down.

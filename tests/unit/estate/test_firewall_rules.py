@@ -14,7 +14,8 @@ import pytest
 from tests.conftest import PROJECT
 from tests.firewall_template import rendered
 
-WANTED = "table inet estate { }\n"
+TABLE = "table inet estate { }\n"
+WANTED = f"flush ruleset\n{TABLE}"
 RESET = "table inet estate\ndelete table inet estate\n"
 RESOLVER = 'table ip nat { chain DOCKER_OUTPUT { ip daddr 127.0.0.11 xt target "DNAT" } }\n'
 FOREIGN = 'table ip filter { chain INPUT { type filter hook input priority 0; xt match "comment" accept } }\n'
@@ -87,7 +88,7 @@ def test_the_way_back_is_set_before_the_rules_are_loaded(firewall: Any, library:
     assert timer < host.commands.index("nft --file -")
     assert "--on-active=60" in host.commands[timer]
     assert library.PREVIOUS.read_text() == f"{RESET}{OLD}"
-    assert host.given["nft --file -"] == f"table inet old\ndelete table inet old\n{WANTED}"
+    assert host.given["nft --file -"] == f"table inet old\ndelete table inet old\n{TABLE}"
     assert f"nft --check --file {library.PREVIOUS}" in host.commands[:timer]
     assert not library.CONFIRMED.exists()
 
@@ -204,10 +205,19 @@ def test_a_table_that_another_role_keeps_is_left_alone(firewall: Any, library: M
         assert "flush" not in host.given["nft --file -"] + library.PREVIOUS.read_text()
 
 
-def test_the_file_that_a_reload_reads_takes_away_its_own_table_alone() -> None:
-    text = rendered({"estate_rules": []})
-    assert "flush" not in text
-    assert text.index("delete table inet estate") < text.index("table inet estate {")
+def test_a_text_that_would_flush_others_twice_or_nothing_is_refused(firewall: Any) -> None:
+    """Threat: rules that are added to those before, and not put in their place."""
+    for text in (TABLE, f"flush ruleset\n{WANTED}"):
+        made, host = firewall({})
+        made.wanted = text
+        with pytest.raises(RefusedError, match="must hold 'flush ruleset' once"):
+            made.load(60)
+        assert "nft --file -" not in host.commands
+
+
+def test_a_start_flushes_everything() -> None:
+    """Threat: a container engine's table stays after a restart."""
+    assert rendered({"estate_rules": []}).count("flush ruleset\n") == 1
 
 
 def test_only_marked_packets_are_let_through() -> None:

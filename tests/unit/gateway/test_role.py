@@ -144,6 +144,13 @@ def test_what_the_helper_does_not_answer_is_closed() -> None:
     ]
 
 
+@pytest.mark.clause("GW-20")
+def test_a_connect_is_not_scanned() -> None:
+    """Threat: the scanner is down, and Squid ends TLS of exempt sites too, in order to show that."""
+    lines = [line for line in rendered("squid.conf").splitlines() if line.startswith("adaptation_access scan_requests")]
+    assert lines == ["adaptation_access scan_requests deny CONNECT", "adaptation_access scan_requests allow all"]
+
+
 def test_squid_asks_what_the_helper_answers() -> None:
     asked = re.findall(r"^acl \w+ external decision (\w+) (\w+)$", rendered("squid.conf"), re.MULTILINE)
     assert {question for _, question in asked} == set(helper.ANSWERS)
