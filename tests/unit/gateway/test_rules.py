@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -115,7 +114,6 @@ def test_what_nft_refuses_is_tried_again(tmp_path: Path) -> None:
     assert not state.exists()
 
 
-@pytest.mark.skipif(shutil.which("nft") is None, reason="needs nftables")
 def test_nft_takes_it() -> None:
     sets = """table inet gateway {
   set enrolled { type ipv4_addr; flags interval, timeout; }
