@@ -22,7 +22,7 @@ from kepil.gateway.settings import Settings
 from tests.unit.gateway.authority import EMPLOYEE, GOST, Authority, serve
 from tests.unit.gateway.conftest import BIN, OTHER_BIN, PROJECT, STATED
 
-NOW = datetime.now(UTC) + timedelta(minutes=5)  # when the certificates below are there
+NOW = datetime.now(UTC) + timedelta(hours=1)  # when the certificates below are there, however slow the machine
 TODAY = day_of(NOW)
 TEXT = f"""\
 application: internet-access
