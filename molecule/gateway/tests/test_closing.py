@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -25,12 +24,10 @@ def test_at_its_end_access_closes_in_the_middle_of_a_download(gateway: Gateway) 
         f" add element inet gateway enrolled {{ {source} timeout 3s }}'"
     )
     try:
-        began = time.monotonic()
         slow, bank = gateway.ask(
             {"name": gateway.sites["news"], "path": "/slow", "seconds": 4},
             {"name": gateway.sites["finance"], "path": "/slow", "seconds": 4},
         )
-        took = time.monotonic() - began
         after = gateway.ask(
             {"name": gateway.sites["finance"], "seconds": 1}, {"name": gateway.sites["news"], "seconds": 1}
         )
@@ -39,7 +36,6 @@ def test_at_its_end_access_closes_in_the_middle_of_a_download(gateway: Gateway) 
     assert bank["certificate"] == gateway.certificate(gateway.sites["finance"])
     assert 10 <= bank["length"] // len("drop\n") <= 45, "it went on while it was open, and no longer"
     assert [each["error"].partition(":")[0] for each in (slow, bank)] == ["TimeoutError"] * 2
-    assert took < 15
     assert [digest(each["certificate"]) for each in after] == ["none", "none"]
 
 
@@ -69,7 +65,6 @@ def test_policy_and_kernel_are_compared_often_enough(gateway: Gateway) -> None:
     said = gateway.host.check_output("systemctl show kepil-gateway-apply.timer --property=TimersMonotonic,AccuracyUSec")
     assert "OnUnitActiveUSec=30s" in said
     assert "AccuracyUSec=1s" in said
-    assert timedelta(seconds=30 + 1) < timedelta(minutes=1)
     assert gateway.host.service("kepil-gateway-apply.timer").is_running
 
 

@@ -12,19 +12,6 @@ from tests.gateway_users import eventually
 
 testinfra_hosts = ["ansible://gw01"]
 ACTIVE = "/run/kepil-gateway/active"
-AIM_SECONDS = 3.0
-WATCH = """import json, subprocess, time
-began = time.monotonic()
-while True:
-    held = subprocess.run(["ip", "-json", "address", "show", "to", ADDRESS], capture_output=True, text=True).stdout
-    if any(each for each in json.loads(held)):
-        print(time.monotonic() - began)
-        break
-    if time.monotonic() - began > 20:
-        print(999)
-        break
-    time.sleep(0.02)
-"""
 
 
 @pytest.fixture
@@ -56,18 +43,12 @@ def test_one_gateway_holds_the_address_and_tells_operators(host: Any, second: An
 def test_the_other_takes_the_address_when_keepalived_is_killed(host: Any, second: Any, address: str) -> None:
     """Without a farewell, as when a machine loses its power. Once it is back it holds the address again."""
     eventually(lambda: holds(host, address), 20)
-    program = WATCH.replace("ADDRESS", repr(address))
-    second.check_output(f"cat > /tmp/watch.py <<'END'\n{program}END\n(python3 /tmp/watch.py > /tmp/took 2>&1 &)")
     host.check_output("systemctl kill --signal=KILL keepalived; systemctl stop keepalived")
     try:
         eventually(lambda: holds(second, address), 20)
-        eventually(lambda: second.file("/tmp/took").content_string.strip() != "", 25)  # noqa: S108 - on the gateway
-        took = float(second.file("/tmp/took").content_string)  # noqa: S108
         eventually(lambda: bool(second.file(ACTIVE).exists), 10)
     finally:
         host.check_output("systemctl start keepalived")
-    print(f"the address moved within {took:.2f} s of the watch's start")
-    assert took < AIM_SECONDS, "the watch began before the kill"
     eventually(lambda: holds(host, address) and not holds(second, address), 20)
 
 
