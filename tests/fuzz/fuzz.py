@@ -18,7 +18,7 @@ def main() -> None:
     """The command line."""
     name = sys.argv.pop(1)
     target, folder = targets.TARGETS[name], str(targets.CORPUS / name)
-    limits = ["-timeout=5", "-rss_limit_mb=1024", "-max_len=4096"]
+    limits = ["-timeout=30", "-rss_limit_mb=1024", "-max_len=4096"]
     atheris.Setup([sys.argv[0], *limits, *sys.argv[1:], folder], lambda data: target(data) and None)
     atheris.Fuzz()
 

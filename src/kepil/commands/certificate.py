@@ -20,7 +20,8 @@ from kepil.pki.credential import read_certificate
 from kepil.pki.profile import Member, Profile, ProfileError, load_member, read_profiles
 from kepil.pki.rehearsal import throw_away_signer
 from kepil.pki.request import check, read_request
-from kepil.pki.signer import Signer, verify
+from kepil.pki.signer import Signer
+from kepil.pki.verifier import Verifier
 
 
 class CertificateCommandError(KepilError):
@@ -125,7 +126,7 @@ def _sign(arguments: argparse.Namespace) -> int:
     signer = _signer(arguments, arguments.digest)
     made = sign_certificate(tbs, signer)
     signature = x509.Certificate.load(made)["signature_value"].native
-    if not verify(signer.public_key_info, tbs.dump(), signature, arguments.digest, arguments.config):
+    if not Verifier(signer.public_key_info, arguments.digest, arguments.config).verify(tbs.dump(), signature):
         raise CertificateCommandError(
             f"{signer.uri}: its signature does not verify, and was not kept; check the module"
         )

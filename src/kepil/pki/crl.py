@@ -17,7 +17,8 @@ from kepil.errors import KepilError
 from kepil.pki import der
 from kepil.pki.certificate import authority_key_identifier, distribution_point, encode_time
 from kepil.pki.der import Reader
-from kepil.pki.signer import Signer, verify_parts
+from kepil.pki.signer import Signer
+from kepil.pki.verifier import Verifier
 
 Entry = tuple[int, datetime, int | str | None]
 """A revoked certificate: its serial number, the moment of revocation, and the reason by number or name, if any."""
@@ -127,8 +128,8 @@ def write_crl(path: Path, scope: Scope, signer: Signer, encoded: Iterable[bytes]
         new.unlink(missing_ok=True)
 
 
-def verify_crl(path: Path, issuer: x509.Certificate, signer: Signer) -> bool:
-    """Tell whether a CRL file is signed by the issuer's key, in constant memory; `signer` says with which digest.
+def verify_crl(path: Path, verifier: Verifier) -> bool:
+    """Tell whether a CRL file is signed by the issuer's key, in constant memory.
 
     Raises DerError when it is no CRL, OSError.
     """
@@ -139,8 +140,7 @@ def verify_crl(path: Path, issuer: x509.Certificate, signer: Signer) -> bool:
         tail.skip()
         signature = tail.contents(der.BIT_STRING)[1:]
         tail.finish()
-        tbs, how = _blocks(file, begin, end), (signer.digest, signer.openssl_config)
-        return verify_parts(issuer.public_key.dump(), tbs, signature, *how)
+        return verifier.verify_parts(_blocks(file, begin, end), signature)
 
 
 def _blocks(file: BinaryIO, begin: int, end: int) -> Iterator[bytes]:

@@ -15,7 +15,8 @@ from kepil.pki.profile import Profile
 from kepil.pki.rehearsal import throw_away_signer
 from kepil.pki.request import Asked
 from kepil.pki.settings import AuthoritySettings
-from kepil.pki.signer import Signer, verify
+from kepil.pki.signer import Signer
+from kepil.pki.verifier import Verifier
 
 
 class SelfCheckError(KepilError):
@@ -36,9 +37,10 @@ class Certified:
 
 @dataclass(frozen=True)
 class _Keys:
-    """The authority's own key, the throw-away one, and what both sign for."""
+    """The authority's own key, private and as certified, the throw-away one, and what both sign for."""
 
     own: Signer
+    verifier: Verifier
     rehearsal: Signer
     authority: Authority
 
@@ -75,7 +77,8 @@ class Issuer:
                         "restore the certificate from the issuing ceremony's record"
                     )
                 authority = Authority.of(self.certificate, own.signature_algorithm, key.urls)
-                self._opened = _Keys(own, throw_away_signer(own, key.openssl_config), authority)
+                verifier = Verifier(self._public_key, own.digest, key.openssl_config)
+                self._opened = _Keys(own, verifier, throw_away_signer(own, key.openssl_config), authority)
             return self._opened
 
     @property
@@ -85,12 +88,12 @@ class Issuer:
 
     def self_check(self, what: str, message: bytes, signature: bytes) -> None:
         """Raise SelfCheckError unless the signature verifies under the authority's certificate."""
-        if not verify(self._public_key, message, signature, self.signer.digest, self.settings.openssl_config):
+        if not self._keys.verifier.verify(message, signature):
             raise self._refusal(what)
 
     def self_check_crl(self, what: str, path: Path) -> None:
         """Raise SelfCheckError unless a CRL file verifies under the authority's certificate."""
-        if not verify_crl(path, self.certificate, self.signer):
+        if not verify_crl(path, self._keys.verifier):
             raise self._refusal(what)
 
     def _refusal(self, what: str) -> SelfCheckError:

@@ -1,6 +1,8 @@
 """The functions of OpenSSL's libcrypto (3.0 and later) that the package calls, through ctypes.
 
-ctypes releases the interpreter lock for each call, so signing threads use all processors.
+ctypes releases the interpreter lock for a call, so signing threads use all processors, and an HSM that freezes stops
+only the thread that waits for it. For the few calls in `_AT_ONCE` it does not: they never wait, and take less time than
+threads take to pass the lock on.
 """
 
 import ctypes
@@ -71,10 +73,17 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "i2d_PUBKEY": (c_int, [c_void_p, _OUT_POINTER]),
 }
 
+_AT_ONCE: Final = frozenset(
+    {"CRYPTO_free", "ERR_clear_error", "ERR_get_error", "EVP_Digest", "EVP_MD_CTX_new", "EVP_PKEY_get_size"}
+)
+"""No provider of a token has a part in these: hashes are the default provider's (`kepil.pki.digest`)."""
+
 
 def _load() -> ctypes.CDLL:
-    library = ctypes.CDLL(LIBRARY)
+    library, at_once = ctypes.CDLL(LIBRARY), ctypes.PyDLL(LIBRARY)
     for name, (result, arguments) in _FUNCTIONS.items():
+        if name in _AT_ONCE:
+            setattr(library, name, getattr(at_once, name))
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library

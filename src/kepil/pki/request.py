@@ -15,7 +15,7 @@ from kepil.pki.algorithm import UnknownAlgorithmError, by_identifier
 from kepil.pki.name import DistinguishedName, DistinguishedNameError
 from kepil.pki.profile import NameNotAllowedError, Profile
 from kepil.pki.public_key import PublicKey, WeakKeyError, read_public_key
-from kepil.pki.signer import verify
+from kepil.pki.verifier import Verifier
 from kepil.pki.weak_key import NOTHING_KNOWN, Blocklist, check_strength
 
 LONGEST = 64 * 1024
@@ -181,7 +181,7 @@ def _check_possession(request: CertificationRequest, public_key: PublicKey, conf
         raise ProofOfPossessionError(str(error)) from error
     if how.key != public_key.kind:
         raise ProofOfPossessionError(f"the request is signed by {how.name}, which does not go with its key")
-    if not verify(request.public_key_info, request.signed, request.signature, how.digest, config):
+    if not Verifier(request.public_key_info, how.digest, config).verify(request.signed, request.signature):
         raise ProofOfPossessionError("the request's signature is not by the key in it: make the request anew")
 
 

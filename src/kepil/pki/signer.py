@@ -8,9 +8,8 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from ctypes import byref, c_char_p, c_size_t, c_void_p
+from collections.abc import Callable, Iterable
+from ctypes import byref, c_size_t, c_void_p
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -26,7 +25,6 @@ from kepil.pki.openssl import (
     check,
     freed,
     lib,
-    shared_context,
     take_errors,
 )
 
@@ -232,63 +230,3 @@ class Signer:
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
                 self._key = self._open_key()
             return self._key
-
-
-@contextmanager
-def _public_key(public_key_info: bytes, config: Path | None) -> Iterator[tuple[int, int]]:
-    """Lend an OpenSSL context and a public key in it, 0 if OpenSSL cannot read it. Raises SignerError."""
-    try:
-        context = shared_context(config)
-    except OpenSSLError as error:
-        raise SignerError(f"cannot verify: {error}") from error
-    lib.ERR_clear_error()
-    encoded = byref(c_char_p(public_key_info))
-    key = lib.d2i_PUBKEY_ex(None, encoded, len(public_key_info), context.pointer, None)
-    try:
-        yield context.pointer, key
-    finally:
-        lib.EVP_PKEY_free(key)
-        lib.ERR_clear_error()
-
-
-def verify(public_key_info: bytes, message: bytes, signature: bytes, digest: str, config: Path | None = None) -> bool:
-    """Tell whether `signature` of `message` was made by the key of a DER SubjectPublicKeyInfo.
-
-    `config` is an openssl.cnf with the providers that the algorithm needs (GOST). A key that OpenSSL cannot read, a
-    point off its curve for one, verifies nothing.
-
-    Raises SignerError when the configuration cannot be loaded, UnknownAlgorithmError when such a key does not go with
-    `digest`, ValueError when `public_key_info` is no SubjectPublicKeyInfo.
-    """
-    how = algorithm.by_key(algorithm.key_type(public_key_info), digest)
-    name = how.openssl_digest.encode() or None
-    with _public_key(public_key_info, config) as (context, key):
-        if not key:
-            return False
-        with freed(check(lib.EVP_MD_CTX_new(), "preparing to verify"), lib.EVP_MD_CTX_free) as operation:
-            started = lib.EVP_DigestVerifyInit_ex(operation, None, name, context, None, key, None)
-            if started != 1:
-                return False
-            return bool(lib.EVP_DigestVerify(operation, signature, len(signature), message, len(message)) == 1)
-
-
-def verify_parts(
-    public_key_info: bytes, parts: Iterable[bytes], signature: bytes, digest: str, config: Path | None = None
-) -> bool:
-    """Tell the same of a message that comes in parts, in constant memory. Raises what `verify` raises.
-
-    For algorithms that hash by themselves the whole message is taken into memory.
-    """
-    how = algorithm.by_key(algorithm.key_type(public_key_info), digest)
-    if not how.digest:
-        return verify(public_key_info, b"".join(parts), signature, digest, config)
-    with _public_key(public_key_info, config) as (context, key):
-        if not key:
-            return False
-        name = how.openssl_digest.encode()
-        with freed(check(lib.EVP_MD_CTX_new(), "preparing to verify"), lib.EVP_MD_CTX_free) as operation:
-            if lib.EVP_DigestVerifyInit_ex(operation, None, name, context, None, key, None) != 1:
-                return False
-            for part in parts:
-                check(lib.EVP_DigestVerifyUpdate(operation, part, len(part)), "verifying")
-            return bool(lib.EVP_DigestVerifyFinal(operation, signature, len(signature)) == 1)

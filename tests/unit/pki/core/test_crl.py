@@ -14,6 +14,7 @@ from kepil.pki.crl import Entry, RevocationListError, Scope, build_crl, encode_e
 from kepil.pki.der import DerError
 from kepil.pki.name import DistinguishedName
 from kepil.pki.signer import Signer
+from kepil.pki.verifier import Verifier
 
 NOW = datetime.now(UTC)
 BASE_URL, DELTA_URL = "http://pki.example.kz/nca-rsa.crl", "http://pki.example.test/nca-rsa-delta.crl"
@@ -126,15 +127,16 @@ def test_a_file_is_the_same_list(
     assert crl.CertificateList.load(made, strict=True).dump(force=True) == made
     if kind == "rsa2048":  # signs alike each time
         assert made == build_crl(issuer, own, 7, NOW, LATER, entries, None, BASE_URL, DELTA_URL)
-    assert verify_crl(path, issuer, own)
+    verifier = Verifier(own.public_key_info, own.digest)
+    assert verify_crl(path, verifier)
     assert [file.name for file in tmp_path.iterdir()] == ["list.crl"]
     damaged = bytearray(made)
     damaged[len(damaged) // 3] ^= 1
     path.write_bytes(damaged)
-    assert not verify_crl(path, issuer, own)
+    assert not verify_crl(path, verifier)
     path.write_bytes(made + b"\0")
     with pytest.raises(DerError, match="after the list"):
-        verify_crl(path, issuer, own)
+        verify_crl(path, verifier)
 
 
 def test_a_list_that_cannot_be_finished_leaves_the_old_one(

@@ -10,7 +10,8 @@ import pytest
 
 from kepil.pki import signer as signer_module
 from kepil.pki.openssl import OpenSSLError
-from kepil.pki.signer import Signer, SignerError, verify, verify_parts
+from kepil.pki.signer import Signer, SignerError
+from kepil.pki.verifier import Verifier
 
 MakeSigner = Callable[..., Signer]
 
@@ -23,9 +24,10 @@ def test_a_signature_verifies_and_only_of_its_message(signer: MakeSigner, kind: 
     made = signer(kind, digest=digest or "sha256")
     signature = made.sign(b"message")
     assert made.digest == digest
-    assert verify(made.public_key_info, b"message", signature, digest)
-    assert not verify(made.public_key_info, b"messagE", signature, digest)
-    assert not verify(signer(kind, "other", digest=digest or "sha256").public_key_info, b"message", signature, digest)
+    assert Verifier(made.public_key_info, digest).verify(b"message", signature)
+    assert not Verifier(made.public_key_info, digest).verify(b"messagE", signature)
+    other = signer(kind, "other", digest=digest or "sha256")
+    assert not Verifier(other.public_key_info, digest).verify(b"message", signature)
 
 
 def test_openssl_takes_the_signature(signer: MakeSigner, key_file: Callable[..., Path], tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_threads_share_a_key(signer: MakeSigner) -> None:
     with ThreadPoolExecutor(8) as pool:
         signatures = list(pool.map(made.sign, messages))
     for message, signature in zip(messages, signatures, strict=True):
-        assert verify(made.public_key_info, message, signature, "sha256")
+        assert Verifier(made.public_key_info, "sha256").verify(message, signature)
 
 
 def test_a_lost_connection_is_opened_anew(key_file: Callable[..., Path]) -> None:
@@ -93,7 +95,7 @@ def test_a_lost_connection_is_opened_anew(key_file: Callable[..., Path]) -> None
     lost = made._key
     with patch.object(lost, "sign_digest", side_effect=OpenSSLError("gone")):
         signature = made.sign(b"message")
-    assert verify(made.public_key_info, b"message", signature, "sha256")
+    assert Verifier(made.public_key_info, "sha256").verify(b"message", signature)
     assert made._key is not lost
 
 
@@ -117,6 +119,7 @@ def test_a_message_in_parts_is_the_same_message(
         made = Signer.open(str(key_file(kind, "")))
     signature = made.sign_parts(lambda: iter([b"mes", b"", b"sage"]))
     for each in (signature, made.sign(b"message")):
-        assert verify(made.public_key_info, b"message", each, "sha256")
-        assert verify_parts(made.public_key_info, iter([b"m", b"essage"]), each, "sha256")
-        assert not verify_parts(made.public_key_info, iter([b"m", b"essag"]), each, "sha256")
+        verifier = Verifier(made.public_key_info, "sha256")
+        assert verifier.verify(b"message", each)
+        assert verifier.verify_parts(iter([b"m", b"essage"]), each)
+        assert not verifier.verify_parts(iter([b"m", b"essag"]), each)
