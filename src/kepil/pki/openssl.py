@@ -76,7 +76,7 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
 _AT_ONCE: Final = frozenset(
     {"CRYPTO_free", "ERR_clear_error", "ERR_get_error", "EVP_Digest", "EVP_MD_CTX_new", "EVP_PKEY_get_size"}
 )
-"""No provider of a token has a part in these: hashes are the default provider's (`kepil.pki.digest`)."""
+"""No token has a part in these: OpenSSL hashes, or the provider that brings Streebog (`kepil.pki.digest`)."""
 
 
 def _load() -> ctypes.CDLL:
