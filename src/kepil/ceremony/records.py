@@ -23,6 +23,8 @@ ACCOUNT = "account"
 """Folder in the ceremony's, with what each partition says of its module and of its keys: PARTITION.json."""
 DESTROYED = "destroyed"
 """Folder in the ceremony's, with a file for each key that a host destroyed, which names the host."""
+RETIRED = "retired"
+"""Folder with what was kept of certificates whose keys were destroyed, each in a folder of its fingerprint."""
 
 _ALGORITHMS: Final = {
     "rsa": ("RSA", None, "public exponent 65537"),
@@ -61,6 +63,8 @@ class Records:
             stated["account"] = {name: key for one in accounts.values() for name, key in one["keys"].items()}
         if step.destroys:
             stated["destroyed"] = {thing: self.forget(thing, hall) for thing in step.destroys}
+            for key in (thing for thing in step.destroys if kind(thing) == "key"):
+                self._retire(name_of(key))
         return stated
 
     def older(self, thing: Thing, hall: Path) -> bool:
@@ -88,6 +92,17 @@ class Records:
         if kind(thing) == "key":
             return f"destroyed on {destroyed.read_text(encoding='ascii').strip()}, and looked for in vain"
         return "token and activation data removed" if kind(thing) == "partition" else "file removed"
+
+    def _retire(self, name: str) -> None:
+        """Lay aside the certificate of a key that was destroyed, so that another can be made under the same name."""
+        record = self.folder / f"{name}.json"
+        if not record.exists():
+            return
+        retired = self.folder / RETIRED / str(read(record)["sha256"])
+        for kept in (*_kept(f"request:{name}"), *reversed(_kept(f"certificate:{name}"))):  # the record goes last
+            if (path := self.folder / kept).exists():
+                (retired / kept).parent.mkdir(parents=True, exist_ok=True)
+                path.rename(retired / kept)
 
     def _made(self, thing: Thing, hall: Path) -> dict[str, Any]:
         describe: dict[str, Callable[[str, Path], dict[str, Any]]] = {

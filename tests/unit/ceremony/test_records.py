@@ -123,3 +123,30 @@ def test_an_aborted_ceremony_destroys_what_it_made_and_nothing_older(records: Pa
     (hall / "destroyed/krnca-rsa").write_text("root01\n")
     assert Records(records).forget("key:krnca-rsa", hall) == "destroyed on root01, and looked for in vain"
     assert not (records / "keys/krnca-rsa.json").exists()
+
+
+@pytest.mark.clause("CP-5.7")
+def test_a_destroyed_keys_certificate_is_laid_aside(records: Path, hall: Path) -> None:
+    """Threat: after a compromise a new key is refused, because the old one's certificate stands under its name."""
+    fingerprint = "4" * 64
+    for name, content in {
+        "nca-rsa.json": {"sha256": fingerprint},
+        "nca-rsa.crt": {},
+        "lint/nca-rsa.json": {},
+        "medium/nca-rsa.csr": {},
+        "keys/nca-rsa.json": KEY,
+    }.items():
+        (records / name).write_text(json.dumps(content))
+    (hall / "destroyed").mkdir()
+    (hall / "destroyed/nca-rsa").write_text("ca01\n")
+    evidence = Records(records).evidence(step(destroys=["key:nca-rsa"]), hall)
+    assert evidence["destroyed"] == {"key:nca-rsa": "destroyed on ca01, and looked for in vain"}
+    assert not list(records.rglob("keys/nca-rsa.json"))
+    retired = records / "retired" / fingerprint
+    assert sorted(str(path.relative_to(retired)) for path in retired.rglob("*") if path.is_file()) == [
+        "lint/nca-rsa.json",
+        "medium/nca-rsa.csr",
+        "nca-rsa.crt",
+        "nca-rsa.json",
+    ]
+    assert not [path for path in records.rglob("nca-rsa*") if path.is_file() and retired not in path.parents]
