@@ -62,7 +62,7 @@ class Records:
         if step.account:
             stated["account"] = {name: key for one in accounts.values() for name, key in one["keys"].items()}
         if step.destroys:
-            stated["destroyed"] = {thing: self.forget(thing, hall) for thing in step.destroys}
+            stated["destroyed"] = {thing: self._destroyed(thing, hall) for thing in step.destroys}
             for key in (thing for thing in step.destroys if kind(thing) == "key"):
                 self._retire(name_of(key))
         return stated
@@ -86,12 +86,33 @@ class Records:
         if kind(thing) == "key" and not destroyed.exists():
             raise RecordError(f"{thing}: no host of the ceremony destroyed it: find out where it is")
         if kind(thing) == "shares":
-            shutil.rmtree(self.folder / "shares" / name_of(thing), ignore_errors=True)
+            self._forget_shares(name_of(thing))
+            return "encrypted shares removed"
         for name in _kept(thing):
             (self.folder / name).unlink(missing_ok=True)
         if kind(thing) == "key":
             return f"destroyed on {destroyed.read_text(encoding='ascii').strip()}, and looked for in vain"
         return "token and activation data removed" if kind(thing) == "partition" else "file removed"
+
+    def _destroyed(self, thing: Thing, hall: Path) -> str:
+        """Forget a thing, unless an interrupted run did, and what now has its name was made by this ceremony."""
+        following = self.folder / "shares" / f"{name_of(thing)}-next.json"
+        if kind(thing) == "shares" and not following.exists() and not self.older(thing, hall):
+            return "encrypted shares removed"
+        return self.forget(thing, hall)
+
+    def _forget_shares(self, name: str) -> None:
+        """Remove shares; those that were handed out in their place take their name."""
+        record, following = (self.folder / "shares" / f"{one}.json" for one in (name, f"{name}-next"))
+        encrypted, follow = record.with_suffix(""), following.with_suffix("")
+        if follow.exists() or not following.exists():  # else they have taken it already
+            shutil.rmtree(encrypted, ignore_errors=True)
+        record.unlink(missing_ok=True)
+        if follow.exists():
+            follow.rename(encrypted)
+        if following.exists():
+            record.write_text(json.dumps({**read(following), "name": name}), encoding="utf-8")
+            following.unlink()
 
     def _retire(self, name: str) -> None:
         """Lay aside the certificate of a key that was destroyed, so that another can be made under the same name."""

@@ -150,3 +150,45 @@ def test_a_destroyed_keys_certificate_is_laid_aside(records: Path, hall: Path) -
         "nca-rsa.json",
     ]
     assert not [path for path in records.rglob("nca-rsa*") if path.is_file() and retired not in path.parents]
+
+
+def shares(records: Path, name: str, day: str) -> None:
+    (records / "shares" / name).mkdir(parents=True)
+    (records / f"shares/{name}/custodian-1.pem").write_text(name)
+    record = {"name": name, "threshold": 2, "holders": {}, "performed_at": f"2026-01-{day}T00:00:00Z"}
+    (records / f"shares/{name}.json").write_text(json.dumps(record))
+
+
+@pytest.mark.clause("CP-6.4")
+@pytest.mark.parametrize("killed_before", ["nothing", "rename", "write_text", "unlink", "the journal"])
+def test_new_shares_take_the_old_ones_name_wherever_it_is_killed(
+    records: Path, hall: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
+) -> None:
+    """Threat: the step is taken up again, and destroys the new shares, which now have the old ones' name."""
+    Journal(hall / "journal.jsonl", clock=lambda: datetime(2026, 1, 2, tzinfo=UTC)).append("opened", {})
+    shares(records, "nca", "01")
+    shares(records, "nca-next", "03")
+    destroy = step(destroys=["shares:nca"])
+    if killed_before == "the journal":
+        Records(records).evidence(destroy, hall)
+    elif killed_before != "nothing":
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, killed_before, lambda *_, **__: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                Records(records).evidence(destroy, hall)
+    assert Records(records).evidence(destroy, hall)["destroyed"] == {"shares:nca": "encrypted shares removed"}
+    assert sorted(str(path.relative_to(records)) for path in (records / "shares").rglob("*")) == [
+        "shares/nca",
+        "shares/nca.json",
+        "shares/nca/custodian-1.pem",
+    ]
+    assert (records / "shares/nca/custodian-1.pem").read_text() == "nca-next"
+    assert json.loads((records / "shares/nca.json").read_text())["name"] == "nca"
+
+
+def test_shares_of_an_aborted_ceremony_go(records: Path, hall: Path) -> None:
+    shares(records, "nca", "01")
+    shares(records, "nca-next", "03")
+    assert Records(records).forget("shares:nca-next", hall) == "encrypted shares removed"
+    assert (records / "shares/nca/custodian-1.pem").read_text() == "nca"
+    assert not list((records / "shares").glob("*-next*"))
