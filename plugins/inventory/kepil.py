@@ -168,7 +168,7 @@ def pass_gate(environment: str, project: Path, variables: dict[str, Any]) -> Non
 
 
 def add_derived_groups(inventory: InventoryData, variables: dict[str, Any]) -> None:
-    """Software HSMs are hosts like others; a vendor's appliance is not configured here."""
+    """Software HSMs are hosts like others, the later ones for copies; a vendor's appliance is not configured here."""
     parent, members = (
         ("software_hsm", ("hsm", "root")) if variables.get("hsm_kind") == "software" else ("appliance", ("hsm",))
     )
@@ -176,6 +176,10 @@ def add_derived_groups(inventory: InventoryData, variables: dict[str, Any]) -> N
         inventory.add_group(name)
     for member in members:
         inventory.add_child(parent, member)
+    inventory.add_group("second_hsm")
+    if parent == "software_hsm":
+        for host in inventory.groups["hsm"].get_hosts()[1:]:
+            inventory.add_host(host.name, group="second_hsm")
 
 
 def choose_hierarchies(inventory: InventoryData, variables: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from kepil.signed.document import Document, Line, Name, parse
 Language = Literal["kk", "ru", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("kk", "ru", "en")
 
-KINDS: Final = ("partition", "shares", "key", "request", "certificate", "crl", "file")
+KINDS: Final = ("partition", "shares", "key", "request", "certificate", "crl", "file", "backup")
 Thing = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(KINDS)}):[a-z0-9{{}}][a-z0-9._{{}}-]*$")]
 """What steps need and make: kind and name, as `key:krnca-rsa`. In a definition `{name}` stands for a member's name."""
 

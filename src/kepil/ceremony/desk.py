@@ -33,6 +33,8 @@ def act_awaited(course: Course) -> Act:
 class Unattended:
     """A rehearsal: each person whose signature is awaited signs at once, with the key file of her name in `keys`."""
 
+    attended = False
+
     def __init__(self, keys: Path, say: Callable[[str], None] = print) -> None:
         self.keys, self.say = keys, say
 
@@ -53,6 +55,8 @@ class Unattended:
 
 class Terminal:
     """People come to the keyboard one after the other, each with her own key: a file, or a card known to the agent."""
+
+    attended = True
 
     def __init__(self, keys: Path) -> None:
         self.keys = keys

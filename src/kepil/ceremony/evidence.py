@@ -74,6 +74,13 @@ class SharesMade(Document):
     holders: dict[Name, Sha256]
 
 
+class BackupMade(Document):
+    """A wrapped partition, by the SHA-256 of what was carried: it goes on its own media, and into no bundle."""
+
+    sha256: Sha256
+    wrapping: Words
+
+
 MODELS: Final[Mapping[str, type[Document]]] = {
     "partition": PartitionMade,
     "shares": SharesMade,
@@ -82,6 +89,7 @@ MODELS: Final[Mapping[str, type[Document]]] = {
     "certificate": CertificateMade,
     "crl": FileMade,
     "file": FileMade,
+    "backup": BackupMade,
 }
 
 

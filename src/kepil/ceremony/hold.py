@@ -12,7 +12,9 @@ from kepil.ceremony.words import role_text, say
 
 
 class Desk(Protocol):
-    """Where people see what happens, and sign."""
+    """Where people see what happens, and sign. Where nobody sits, not every signature is worth a line."""
+
+    attended: bool
 
     def say(self, line: str) -> None:
         """Show a line to everyone."""
@@ -26,15 +28,21 @@ class Desk(Protocol):
 
 def hold(ceremony: Ceremony, performer: Performer, desk: Desk, language: Language = "en") -> Course:
     """Go on until the ceremony is closed, and return how it went. Raises KepilError where it cannot go on."""
-    said = ""
+    said: object = None
     while ceremony.course.phase != "closed":
         line = progress(ceremony.course, language)
-        if line != said:
+        news = line if desk.attended else _where(ceremony.course)
+        if news != said:
             desk.say(line)
-            said = line
+            said = news
         _go_on(ceremony, performer, desk)
     desk.say(progress(ceremony.course, language))
     return ceremony.course
+
+
+def _where(course: Course) -> tuple[object, ...]:
+    """Where it stands, whoever has signed."""
+    return course.phase, course.step, course.must_act()
 
 
 def _go_on(ceremony: Ceremony, performer: Performer, desk: Desk) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from kepil.ceremony.evidence import name_of
+from kepil.ceremony.evidence import kind, name_of
 from kepil.errors import KepilError
 
 if TYPE_CHECKING:
@@ -16,8 +17,15 @@ class ReconciliationError(KepilError):
 
 
 def reconcile(course: Course) -> None:
-    """Raise ReconciliationError unless the last account is the first, plus what was made, minus what was destroyed."""
+    """Raise ReconciliationError unless the last account is the first, plus what was made, minus what was destroyed.
+
+    A key that is to be destroyed stands in the first: what is not there cannot be seen to go.
+    """
     expected = dict(course.accounts[0])
+    if missing := sorted(_doomed(course) - expected.keys()):
+        raise ReconciliationError(
+            f"to be destroyed, and not held: {', '.join(missing)}; find out where it is, or who destroyed it before"
+        )
     if len(course.accounts) > 1:
         expected |= course.key_hashes()
     for thing in course.destroyed:
@@ -30,3 +38,12 @@ def reconcile(course: Course) -> None:
     ]
     if wrong:
         raise ReconciliationError(f"the modules' account and the journal differ: {'; '.join(sorted(wrong))}")
+
+
+def _doomed(course: Course) -> set[str]:
+    """Names of the keys that the plan destroys and does not make."""
+    made, destroyed = (
+        {name_of(thing) for step in course.plan.steps for thing in things(step) if kind(thing) == "key"}
+        for things in (attrgetter("makes"), attrgetter("destroys"))
+    )
+    return destroyed - made

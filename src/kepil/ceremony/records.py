@@ -22,7 +22,12 @@ from kepil.journal.chain import Journal
 ACCOUNT = "account"
 """Folder in the ceremony's, with what each partition says of its module and of its keys: PARTITION.json."""
 DESTROYED = "destroyed"
-"""Folder in the ceremony's, with a file for each key that a host destroyed, which names the host."""
+"""Folder in the ceremony's, with a folder for each key, and in it a file for each host that destroyed it."""
+RETIRED = "retired"
+"""Folder with what was kept of certificates whose keys were destroyed, each in a folder of its fingerprint."""
+
+WRAPPING = "CMS AuthEnvelopedData, AES-256-GCM"
+"""How a partition is wrapped (playbooks/ceremonies/steps/wrap.sh)."""
 
 _ALGORITHMS: Final = {
     "rsa": ("RSA", None, "public exponent 65537"),
@@ -58,9 +63,11 @@ class Records:
         accounts = {path.stem: read(path) for path in sorted((hall / ACCOUNT).glob("*.json"))}
         stated["modules"] = [one["module"] for one in accounts.values()]
         if step.account:
-            stated["account"] = {name: key for one in accounts.values() for name, key in one["keys"].items()}
+            stated["account"] = _account(accounts)
         if step.destroys:
-            stated["destroyed"] = {thing: self.forget(thing, hall) for thing in step.destroys}
+            stated["destroyed"] = {thing: self._destroyed(thing, hall) for thing in step.destroys}
+            for key in (thing for thing in step.destroys if kind(thing) == "key"):
+                self._retire(name_of(key))
         return stated
 
     def older(self, thing: Thing, hall: Path) -> bool:
@@ -82,12 +89,45 @@ class Records:
         if kind(thing) == "key" and not destroyed.exists():
             raise RecordError(f"{thing}: no host of the ceremony destroyed it: find out where it is")
         if kind(thing) == "shares":
-            shutil.rmtree(self.folder / "shares" / name_of(thing), ignore_errors=True)
+            self._forget_shares(name_of(thing))
+            return "encrypted shares removed"
         for name in _kept(thing):
             (self.folder / name).unlink(missing_ok=True)
         if kind(thing) == "key":
-            return f"destroyed on {destroyed.read_text(encoding='ascii').strip()}, and looked for in vain"
+            hosts = ", ".join(sorted(path.name for path in destroyed.iterdir()))
+            return f"destroyed on {hosts}, and looked for in vain"
         return "token and activation data removed" if kind(thing) == "partition" else "file removed"
+
+    def _destroyed(self, thing: Thing, hall: Path) -> str:
+        """Forget a thing, unless an interrupted run did, and what now has its name was made by this ceremony."""
+        following = self.folder / "shares" / f"{name_of(thing)}-next.json"
+        if kind(thing) == "shares" and not following.exists() and not self.older(thing, hall):
+            return "encrypted shares removed"
+        return self.forget(thing, hall)
+
+    def _forget_shares(self, name: str) -> None:
+        """Remove shares; those that were handed out in their place take their name."""
+        record, following = (self.folder / "shares" / f"{one}.json" for one in (name, f"{name}-next"))
+        encrypted, follow = record.with_suffix(""), following.with_suffix("")
+        if follow.exists() or not following.exists():  # else they have taken it already
+            shutil.rmtree(encrypted, ignore_errors=True)
+        record.unlink(missing_ok=True)
+        if follow.exists():
+            follow.rename(encrypted)
+        if following.exists():
+            record.write_text(json.dumps({**read(following), "name": name}), encoding="utf-8")
+            following.unlink()
+
+    def _retire(self, name: str) -> None:
+        """Lay aside the certificate of a key that was destroyed, so that another can be made under the same name."""
+        record = self.folder / f"{name}.json"
+        if not record.exists():
+            return
+        retired = self.folder / RETIRED / str(read(record)["sha256"])
+        for kept in (*_kept(f"request:{name}"), *reversed(_kept(f"certificate:{name}"))):  # the record goes last
+            if (path := self.folder / kept).exists():
+                (retired / kept).parent.mkdir(parents=True, exist_ok=True)
+                path.rename(retired / kept)
 
     def _made(self, thing: Thing, hall: Path) -> dict[str, Any]:
         describe: dict[str, Callable[[str, Path], dict[str, Any]]] = {
@@ -98,6 +138,7 @@ class Records:
             "certificate": self._certificate,
             "crl": lambda name, hall: describe_file(self._copy(hall, f"{name}.crl")),
             "file": lambda name, hall: describe_file(self._copy(hall, f"files/{name}")),
+            "backup": self._backup,
         }
         return describe[kind(thing)](name_of(thing), hall)
 
@@ -130,6 +171,15 @@ class Records:
         path = self._copy(hall, fetched.name if fetched.exists() else f"medium/{name}.crt")
         return describe_certificate(path, lint["tbs_sha256"], lint["linter"])
 
+    def _backup(self, name: str, _hall: Path) -> dict[str, Any]:
+        record = self._record("backups", name, "sha256", "host")
+        carried = describe_file(self.folder / "medium" / f"{name}.wrapped")["sha256"]
+        if carried != record["sha256"]:
+            raise RecordError(
+                f"backup:{name}: what was carried out is not what {record['host']} wrapped: throw it away"
+            )
+        return {"sha256": carried, "wrapping": WRAPPING}
+
     def _record(self, folder: str, name: str, *fields: str) -> Mapping[str, Any]:
         path = self.folder / folder / f"{name}.json"
         record = read(path)
@@ -149,6 +199,16 @@ class Records:
         return target
 
 
+def _account(accounts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """All keys that the hosts' partitions name. Raises RecordError where two of them name different keys alike."""
+    keys: dict[str, str] = {}
+    for host, account in accounts.items():
+        for name, key in account["keys"].items():
+            if keys.setdefault(name, key) != key:
+                raise RecordError(f"{host}: its module holds another key {name} than the module before: find out whose")
+    return keys
+
+
 def _kept(thing: Thing) -> tuple[str, ...]:
     """Names of the files that are kept of a thing."""
     name = name_of(thing)
@@ -160,6 +220,7 @@ def _kept(thing: Thing) -> tuple[str, ...]:
         "certificate": (f"{name}.json", f"{name}.crt", f"medium/{name}.crt", f"lint/{name}.json"),
         "crl": (f"{name}.crl",),
         "file": (f"files/{name}",),
+        "backup": (f"backups/{name}.json", f"medium/{name}.wrapped"),
     }[kind(thing)]
 
 

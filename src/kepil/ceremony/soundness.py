@@ -10,7 +10,7 @@ from kepil.ceremony.roles import INDEPENDENT, Role
 
 EYES = 2
 """How many people confirm a step that touches a key, activation data or a signature (CP-6.2: dual control)."""
-GUARDED = ("key:", "shares:", "partition:", "certificate:", "crl:")
+GUARDED = ("key:", "shares:", "partition:", "certificate:", "crl:", "backup:")
 
 
 def check(

@@ -71,6 +71,7 @@ class StandIn:
             "crl": (folder / FILES, "{}.crl"),
             "file": (folder / FILES, "{}"),
             "partition": (self.module, "{}.partition"),
+            "backup": (self.module, "{}.wrapped"),
         }[kind(thing)]
         for path in place.glob(pattern.format(name_of(thing))):
             path.unlink()
@@ -86,6 +87,7 @@ class StandIn:
             "certificate": lambda: self._certificate(name, self._issuers[step.id], files),
             "crl": lambda: self._crl(name, files),
             "file": lambda: self._paper(name, step, files),
+            "backup": lambda: self._backup(name),
         }
         return makers[kind(thing)]()
 
@@ -99,6 +101,11 @@ class StandIn:
     def _paper(self, name: str, step: Step, files: Path) -> dict[str, Any]:
         (files / name).write_text(f"{step.title.en} (rehearsal)\n", encoding="utf-8")
         return describe_file(files / name)
+
+    def _backup(self, name: str) -> dict[str, Any]:
+        wrapped = self.module / f"{name}.wrapped"
+        wrapped.write_text("nothing is wrapped (rehearsal)\n", encoding="utf-8")
+        return {"sha256": describe_file(wrapped)["sha256"], "wrapping": "none (rehearsal)"}
 
     def _issuer(self, step: Step) -> str | None:
         made = {name_of(thing) for thing in step.makes}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -30,15 +31,24 @@ def register(verbs: Any) -> None:
     opened = verbs.add_parser("open-shares", help="print the shares of a folder, each opened with its custodian's key")
     opened.add_argument("shares", type=Path, metavar="FOLDER", help="PERSON.pem is a share")
     opened.add_argument("--keys", required=True, type=Path, metavar="FOLDER", help="PERSON.pem, or PERSON.uri")
+    opened.add_argument("--enough", type=int, metavar="N", help="go on without custodians who have no key there")
     opened.set_defaults(run=_open_shares)
     tried = verbs.add_parser("try-shares", help="try every set of the shares (JSON on stdin); exit 0 if they do")
     _add_pin(tried)
-    tried.add_argument("--threshold", required=True, type=int, metavar="N")
+    _add_threshold(tried)
     tried.set_defaults(run=_try_shares)
+    recovered = verbs.add_parser("recover", help="write the activation data that shares (JSON on stdin) give, once")
+    _add_pin(recovered)
+    _add_threshold(recovered)
+    recovered.set_defaults(run=_recover)
 
 
 def _add_pin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pin", required=True, type=Path, metavar="FILE", help="the partition's activation data")
+
+
+def _add_threshold(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threshold", required=True, type=int, metavar="N", help="how many shares open it")
 
 
 def _lint(arguments: argparse.Namespace) -> int:
@@ -81,24 +91,38 @@ def _open_shares(arguments: argparse.Namespace) -> int:
     files = sorted(arguments.shares.glob("*.pem"))
     if not files:
         raise ActError(f"{arguments.shares}: no share lies there: hold the step that hands them out")
-    opened = [decrypt(pem.unarmor(file.read_bytes())[2], _key(arguments.keys, file.stem)) for file in files]
-    print(json.dumps(opened))
+    keys = {file: _key(arguments.keys, file.stem) for file in files}
+    absent = [file.stem for file, key in keys.items() if key is None]
+    if absent and len(files) - len(absent) < (arguments.enough or len(files)):
+        raise ActError(f"{arguments.keys}: no key, and no card's URI, of {', '.join(absent)} (PERSON.pem, PERSON.uri)")
+    print(json.dumps([decrypt(pem.unarmor(file.read_bytes())[2], key) for file, key in keys.items() if key]))
     return 0
 
 
-def _key(folder: Path, person: str) -> str:
+def _key(folder: Path, person: str) -> str | None:
     file, card = folder / f"{person}.pem", folder / f"{person}.uri"
     if card.exists():
         return card.read_text(encoding="utf-8").strip()
-    if not file.exists():
-        raise ActError(f"{file}: {person} has no key there, and no card's URI in {card.name}")
-    return str(file)
+    return str(file) if file.exists() else None
 
 
 def _try_shares(arguments: argparse.Namespace) -> int:
     from kepil.ceremony.activation import rehearse
 
     rehearse(json.load(sys.stdin), arguments.threshold, _secret(arguments.pin))
+    return 0
+
+
+def _recover(arguments: argparse.Namespace) -> int:
+    from kepil.ceremony.activation import pin, recover
+
+    secret = recover(json.load(sys.stdin)[: arguments.threshold])
+    try:
+        file = os.open(arguments.pin, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise ActError(f"{arguments.pin}: is there already: nothing was written") from None
+    with os.fdopen(file, "w", encoding="ascii") as opened:
+        opened.write(f"{pin(secret)}\n")
     return 0
 
 

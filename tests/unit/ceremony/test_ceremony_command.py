@@ -46,7 +46,7 @@ def test_a_rehearsal_from_the_plan_to_the_proof(tmp_path: Path, capsys: pytest.C
     told = capsys.readouterr().out
     assert "[0/4] Trial: awaited are operator-1, custodian-1, custodian-2, witness-1, auditor-1" in told
     assert "[2/4] key: Operator acts" in told
-    assert "[2/4] key: awaited are Custodian (1), Witness (1)" in told
+    assert told.count("[2/4] key: awaited are ") == 1, "nobody sits there to be called"
     assert "[4/4] Completed, and the journal is closed" in told
     assert run("status", folder / "ceremony") == 0
     assert "Completed, and the journal is closed" in capsys.readouterr().out

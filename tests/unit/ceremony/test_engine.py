@@ -12,11 +12,12 @@ from kepil.ceremony.definition import Step
 from kepil.ceremony.engine import ActFailedError, Ceremony, RefusedError
 from kepil.ceremony.examination import CourseError
 from kepil.ceremony.hold import progress
+from kepil.ceremony.rehearsal import rehearsal_people
 from kepil.ceremony.shown import typed_row
 from kepil.ceremony.stand_in import StandIn
 from kepil.journal.chain import Journal, JournalError
 
-from .conftest import Hall
+from .conftest import Hall, definition, planned, step
 
 KEY, SIGN, AFTER = 2, 3, 4
 """Numbers of the trial's steps."""
@@ -170,6 +171,22 @@ def test_a_key_that_no_journal_knows_is_found(hall: Hall) -> None:
     hall.module()._key("hidden")
     with pytest.raises(ActFailedError, match="hidden is held and stands in no journal"):
         ceremony.perform(hall.module())
+
+
+@pytest.mark.clause("CP-6.2")
+def test_a_key_that_is_not_there_is_not_seen_to_go(tmp_path: Path, keys: Path, hierarchies: dict[str, Any]) -> None:
+    """Threat: minutes of a key's destruction, while the key was carried away before."""
+    before, _, _, after = definition()["steps"]
+    destroy = step("destroy", each="root", act="destroy", destroys=["key:{name}"])
+    content = definition() | {"holds": {"key:{name}": "root"}, "steps": [before, destroy, after]}
+    plan = planned(tmp_path, content, {"rsa": hierarchies["rsa"]})
+    hall = Hall(tmp_path / "ceremony", keys, plan, rehearsal_people(plan, keys))
+    ceremony = hall.open()
+    hall.until(ceremony, 1)
+    with pytest.raises(ActFailedError, match="to be destroyed, and not held: krnca-rsa"):
+        ceremony.perform(Wrong(hall, {"account": {}}))
+    hall.hold(ceremony)
+    assert ceremony.course.destroyed
 
 
 def test_a_certificate_that_was_not_linted_stops_the_ceremony(hall: Hall) -> None:

@@ -105,6 +105,31 @@ def test_every_partition_gives_its_account(records: Path, hall: Path) -> None:
 
 
 @pytest.mark.clause("CP-6.2")
+def test_a_restored_key_is_the_first_modules(records: Path, hall: Path) -> None:
+    """Threat: the second module holds another key under the name, and the account shows one of the two."""
+    (hall / "account").mkdir()
+    for host, key in (("ca01", "3" * 64), ("hsm02", "3" * 64)):
+        (hall / f"account/{host}.json").write_text(json.dumps({"module": MODULE, "keys": {"nca-rsa": key}}))
+    assert Records(records).evidence(step(account=True), hall)["account"] == {"nca-rsa": "3" * 64}
+    (hall / "account/hsm02.json").write_text(json.dumps({"module": MODULE, "keys": {"nca-rsa": "4" * 64}}))
+    with pytest.raises(RecordError, match="hsm02: its module holds another key nca-rsa"):
+        Records(records).evidence(step(account=True), hall)
+
+
+def test_a_backup_that_was_exchanged_on_its_way_is_none(records: Path, hall: Path) -> None:
+    (records / "backups").mkdir()
+    (records / "medium/nca.wrapped").write_bytes(b"wrapped")
+    stated = {"sha256": sha256(b"wrapped").hexdigest(), "host": "hsm01"}
+    (records / "backups/nca.json").write_text(json.dumps(stated))
+    evidence = read_evidence(step(makes=["backup:nca"]), Records(records).evidence(step(makes=["backup:nca"]), hall))
+    assert evidence.made["backup:nca"]["sha256"] == stated["sha256"]
+    assert not list((hall / "files").iterdir()), "a wrapped key is in no bundle"
+    (records / "medium/nca.wrapped").write_bytes(b"exchanged")
+    with pytest.raises(RecordError, match="backup:nca: what was carried out is not what hsm01 wrapped"):
+        Records(records).evidence(step(makes=["backup:nca"]), hall)
+
+
+@pytest.mark.clause("CP-6.2")
 def test_an_aborted_ceremony_destroys_what_it_made_and_nothing_older(records: Path, hall: Path) -> None:
     """Threat: `root` is held again where its key stands already, is aborted, and takes the key with it."""
     journal = Journal(hall / "journal.jsonl", clock=lambda: datetime(2026, 1, 2, tzinfo=UTC))
@@ -119,7 +144,77 @@ def test_an_aborted_ceremony_destroys_what_it_made_and_nothing_older(records: Pa
     with pytest.raises(RecordError, match="no host of the ceremony destroyed it"):
         Records(records).forget("key:krnca-rsa", hall)
     assert (records / "keys/krnca-rsa.json").exists()
-    (hall / "destroyed").mkdir()
-    (hall / "destroyed/krnca-rsa").write_text("root01\n")
+    (hall / "destroyed/krnca-rsa").mkdir(parents=True)
+    (hall / "destroyed/krnca-rsa/root01").touch()
     assert Records(records).forget("key:krnca-rsa", hall) == "destroyed on root01, and looked for in vain"
     assert not (records / "keys/krnca-rsa.json").exists()
+
+
+@pytest.mark.clause("CP-5.7")
+def test_a_destroyed_keys_certificate_is_laid_aside(records: Path, hall: Path) -> None:
+    """Threat: after a compromise a new key is refused, because the old one's certificate stands under its name."""
+    fingerprint = "4" * 64
+    for name, content in {
+        "nca-rsa.json": {"sha256": fingerprint},
+        "nca-rsa.crt": {},
+        "lint/nca-rsa.json": {},
+        "medium/nca-rsa.csr": {},
+        "keys/nca-rsa.json": KEY,
+    }.items():
+        (records / name).write_text(json.dumps(content))
+    (hall / "destroyed/nca-rsa").mkdir(parents=True)
+    for host in ("hsm02", "ca01"):
+        (hall / "destroyed/nca-rsa" / host).touch()
+    evidence = Records(records).evidence(step(destroys=["key:nca-rsa"]), hall)
+    assert evidence["destroyed"] == {"key:nca-rsa": "destroyed on ca01, hsm02, and looked for in vain"}
+    assert not list(records.rglob("keys/nca-rsa.json"))
+    retired = records / "retired" / fingerprint
+    assert sorted(str(path.relative_to(retired)) for path in retired.rglob("*") if path.is_file()) == [
+        "lint/nca-rsa.json",
+        "medium/nca-rsa.csr",
+        "nca-rsa.crt",
+        "nca-rsa.json",
+    ]
+    assert not [path for path in records.rglob("nca-rsa*") if path.is_file() and retired not in path.parents]
+
+
+def shares(records: Path, name: str, day: str) -> None:
+    (records / "shares" / name).mkdir(parents=True)
+    (records / f"shares/{name}/custodian-1.pem").write_text(name)
+    record = {"name": name, "threshold": 2, "holders": {}, "performed_at": f"2026-01-{day}T00:00:00Z"}
+    (records / f"shares/{name}.json").write_text(json.dumps(record))
+
+
+@pytest.mark.clause("CP-6.4")
+@pytest.mark.parametrize("killed_before", ["nothing", "rename", "write_text", "unlink", "the journal"])
+def test_new_shares_take_the_old_ones_name_wherever_it_is_killed(
+    records: Path, hall: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
+) -> None:
+    """Threat: the step is taken up again, and destroys the new shares, which now have the old ones' name."""
+    Journal(hall / "journal.jsonl", clock=lambda: datetime(2026, 1, 2, tzinfo=UTC)).append("opened", {})
+    shares(records, "nca", "01")
+    shares(records, "nca-next", "03")
+    destroy = step(destroys=["shares:nca"])
+    if killed_before == "the journal":
+        Records(records).evidence(destroy, hall)
+    elif killed_before != "nothing":
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, killed_before, lambda *_, **__: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                Records(records).evidence(destroy, hall)
+    assert Records(records).evidence(destroy, hall)["destroyed"] == {"shares:nca": "encrypted shares removed"}
+    assert sorted(str(path.relative_to(records)) for path in (records / "shares").rglob("*")) == [
+        "shares/nca",
+        "shares/nca.json",
+        "shares/nca/custodian-1.pem",
+    ]
+    assert (records / "shares/nca/custodian-1.pem").read_text() == "nca-next"
+    assert json.loads((records / "shares/nca.json").read_text())["name"] == "nca"
+
+
+def test_shares_of_an_aborted_ceremony_go(records: Path, hall: Path) -> None:
+    shares(records, "nca", "01")
+    shares(records, "nca-next", "03")
+    assert Records(records).forget("shares:nca-next", hall) == "encrypted shares removed"
+    assert (records / "shares/nca/custodian-1.pem").read_text() == "nca"
+    assert not list((records / "shares").glob("*-next*"))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from kepil.estate.inventory import environment_sources, read_listing
+
 PROJECT = Path(__file__).parents[3]
 
 
@@ -64,3 +66,10 @@ def test_the_file_is_named(inventories: Path, file: str, old: str, new: str, mes
     said = complaint(inventories)
     assert message in said
     assert f"{path}:" in said
+
+
+@pytest.mark.parametrize(("environment", "second"), [("development", []), ("rehearsal", ["hsm02"]), ("production", [])])
+def test_a_second_software_module_keeps_copies(environment: str, second: list[str]) -> None:
+    """A vendor's modules are nobody's to configure but his."""
+    listing = read_listing(environment_sources(PROJECT / "inventories", environment))
+    assert listing.get("second_hsm", {}).get("hosts", []) == second
