@@ -72,10 +72,13 @@ class EstateNetwork(pulumi.ComponentResource):
             # joined at once, with whatever address is free, and the fixed address would be lost.
             network_mode="bridge" if host["network"] else "none",
             networks_advanced=[
-                docker.ContainerNetworksAdvancedArgs(name=networks[host["network"]].id, ipv4_address=host["address"])
-            ]
-            if host["network"]
-            else [],
+                docker.ContainerNetworksAdvancedArgs(name=networks[name].id, ipv4_address=address)
+                for name, address in (
+                    (host["network"], host["address"]),
+                    *((link["name"], link["ipv4_address"]) for link in host["links"]),
+                )
+                if name
+            ],
             labels=[docker.ContainerLabelArgs(label=key, value=value) for key, value in host["labels"].items()],
             must_run=True,
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),

@@ -16,7 +16,8 @@ from kepil.plain import plain
 def kepil_substrate(groups: dict[str, list[str]], hostvars: Any, project: str, mirror: str) -> dict[str, Any]:
     """Images, networks and containers of the environment that the inventory describes."""
     kinds = {name: list(members) for name, members in groups.items() if name not in ("all", "ungrouped")}
-    hosts = {name: {key: hostvars[name].get(key) for key in HostVariables.model_fields} for name in groups["all"]}
+    fields = HostVariables.model_fields
+    hosts = {name: {key: plain(hostvars[name].get(key)) for key in fields} for name in groups["all"]}
     everyone = hostvars[groups["all"][0]]
     stated = {key: plain(everyone[key]) for key in (*ESTATE_VARIABLES, "estate_networks") if key in everyone}
     try:

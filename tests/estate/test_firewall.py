@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from kepil.estate.firewall import listeners, undeclared
+from kepil.estate.firewall import Listener, listeners, undeclared
 from kepil.estate.model import Estate, Host
 from tests.estate.everywhere import everywhere, run
 from tests.firewall_template import rendered
 
+FIRST_CHOSEN = 32768
+"""Linux gives ports from here on to who names none."""
 FILE = "/etc/nftables.conf"
-IN_FORCE = "nft --stateless list ruleset"
+IN_FORCE = "nft --stateless list table inet estate"
 MEANT = f"nft --file - && {IN_FORCE}"
 
 
@@ -31,10 +33,18 @@ def test_the_rules_in_force_are_the_inventorys(estate: Estate, listing: dict[str
         expected = rendered(listing["_meta"]["hostvars"][host.name])
         meant = run(estate, host, "unshare", "--net", "sh", "-c", MEANT, given=expected)
         kernel = difference(meant, run(estate, host, *IN_FORCE.split()))
-        return kernel + difference(expected, run(estate, host, "cat", FILE))
+        tables = set(run(estate, host, "nft", "list", "tables").removeprefix("table ").strip().split("\ntable "))
+        beside = {"inet estate", *listing["_meta"]["hostvars"][host.name].get("base_firewall_beside", [])}
+        others = f"tables: {sorted(tables ^ beside)}\n" if tables != beside else ""
+        return others + kernel + difference(expected, run(estate, host, "cat", FILE))
 
     found = everywhere(estate.members("all"), differs)
     assert not any(found.values()), "\n".join(f"{name}:\n{text}" for name, text in found.items() if text)
+
+
+def asks(host: Host, socket: Listener) -> bool:
+    """Whether it is the one from which a gateway's proxy asks its resolver, at a port that the kernel chose."""
+    return "gateway" in host.groups and socket.protocol == "udp" and socket.port >= FIRST_CHOSEN
 
 
 @pytest.mark.clause("CP-6.7")
@@ -43,7 +53,7 @@ def test_what_listens_is_declared(estate: Estate) -> None:
 
     def strangers(host: Host) -> list[str]:
         sockets = listeners(run(estate, host, "ss", "-Hlntup"))
-        return [str(socket) for socket in undeclared(estate.rules(host), sockets)]
+        return [str(socket) for socket in undeclared(estate.rules(host), sockets) if not asks(host, socket)]
 
     found = everywhere(estate.members("all"), strangers)
     assert {name: sockets for name, sockets in found.items() if sockets} == {}

@@ -92,4 +92,5 @@ def _from(estate: Estate, flow: Flow) -> set[str]:
 
 def _to(estate: Estate, flow: Flow) -> set[str]:
     """Zones that the flow leads into."""
-    return {host.zone for host in estate.members(flow.destination) if host.address}
+    groups = (flow.destination, *((flow.on_the_way_to,) if flow.on_the_way_to else ()))
+    return {host.zone for group in groups for host in estate.members(group) if host.address}

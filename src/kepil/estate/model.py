@@ -90,10 +90,21 @@ class Host(Noun):
     groups: frozenset[str]
     container_host: Label | None = None
     """The host on which it is a container; None for a machine."""
+    links: dict[str, IPv4Address] = {}
+    """Its addresses in other zones that it stands in, too, by zone."""
+    routes: dict[str, IPv4Address] = {}
+    """Whom it hands packets for another zone to, where that is not its own zone's router."""
+
+    def towards(self, zone: str) -> IPv4Address | None:
+        """The address that it has for hosts of a zone."""
+        return self.links.get(zone, self.address)
 
     def fqdn(self, domain: str) -> str:
         """Name of the host in the estate's domain."""
         return f"{self.name}.{domain}"
+
+
+HostNumber = Annotated[int, Field(ge=2)]
 
 
 class HostVariables(BaseModel):
@@ -101,9 +112,13 @@ class HostVariables(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    estate_hostnum: Annotated[int, Field(ge=2)] | None = None
+    estate_hostnum: HostNumber | None = None
     """The host's number in its zone's subnet, counted from the subnet's address; 1 is the router's."""
     estate_container_host: Label | None = None
+    estate_links: dict[Label, HostNumber] | None = None
+    """Other zones that the host stands in, too, each with its number there."""
+    estate_routes: dict[Label, HostNumber] | None = None
+    """Zones whose packets go by way of a host of its own zone, each with that host's number."""
 
 
 class Flow(Noun):
@@ -111,6 +126,8 @@ class Flow(Noun):
 
     source: str = Field(alias="from")
     destination: str = Field(alias="to")
+    on_the_way_to: Group | None = None
+    """Whose addresses the packets bear: hosts of `to` take them on their way and ask onward by the sender's address."""
     protocol: Protocol
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """None for VRRP, which knows no ports."""
@@ -212,8 +229,9 @@ class Estate(Noun):
     def _check_addresses(self) -> Iterator[tuple[str, str]]:
         seen: dict[IPv4Address, str] = {}
         for host in self.hosts.values():
-            if host.address is not None and seen.setdefault(host.address, host.name) != host.name:
-                yield host.name, f"its address {host.address} is already {seen[host.address]}'s; choose another hostnum"
+            for address in (*((host.address,) if host.address else ()), *host.links.values()):
+                if seen.setdefault(address, host.name) != host.name:
+                    yield host.name, f"its address {address} is already {seen[address]}'s; choose another number"
             if host.container_host is not None:
                 holder = self.hosts.get(host.container_host)
                 if holder is None or "container_host" not in holder.groups:
@@ -222,7 +240,8 @@ class Estate(Noun):
     def _check_flows(self) -> Iterator[tuple[str, str]]:
         known = self.groups | {"all"}
         for flow in self.flows:
-            for key, group in (("from", flow.source), ("to", flow.destination)):
+            ends = {"from": flow.source, "to": flow.destination, "on_the_way_to": flow.on_the_way_to or "all"}
+            for key, group in ends.items():
                 if group not in known:
                     yield "estate_flows", f"{key}: '{group}' is no group of the inventory ({flow.why})"
             for end in (flow.source, flow.destination):
@@ -258,9 +277,16 @@ class Estate(Noun):
                 rest = [part for piece in rest for part in _without(piece, subnet)]
         return rest
 
-    def peers(self, group: str, but: Host | None = None) -> tuple[IPv4Network, ...]:
-        """Where members of a group are: hosts, and the networks whose outsiders they are. Not overlapping, in order."""
-        hosts = [IPv4Network(h.address) for h in self.members(group) if h.address and h is not but]
+    def peers(self, group: str, seen_by: Host | None = None) -> tuple[IPv4Network, ...]:
+        """Where members of a group are: hosts, and the networks whose outsiders they are. Not overlapping, in order.
+
+        `seen_by` leaves that host out, and takes of each other one the address that it has in its zone.
+        """
+        hosts = [
+            IPv4Network(address)
+            for host in self.members(group)
+            if host is not seen_by and (address := host.towards(seen_by.zone) if seen_by else host.address)
+        ]
         outside = [net for zone in self.zones.values() if zone.outsiders == group for net in self.subnets(zone)]
         return tuple(collapse_addresses(outside)) + tuple(
             host for host in hosts if not any(host.subnet_of(net) for net in outside)
@@ -270,13 +296,13 @@ class Estate(Noun):
         """The host's firewall: every flow that it takes part in, as rules towards its peers. Default is to drop."""
         rules = []
         for flow in self.flows:
-            for direction, mine, theirs in (
-                ("in", flow.destination, flow.source),
-                ("out", flow.source, flow.destination),
-            ):
+            ways = [("in", flow.destination, flow.source), ("out", flow.source, flow.on_the_way_to or flow.destination)]
+            if flow.on_the_way_to:
+                ways.append(("in", flow.on_the_way_to, flow.source))
+            for direction, mine, theirs in ways:
                 if host.address is None or (mine != "all" and mine not in host.groups):
                     continue
-                if peers := self.peers(theirs, but=host):
+                if peers := self.peers(theirs, host):
                     named = {"protocol": flow.protocol, "port": flow.port, "why": flow.why, "clause": flow.clause}
                     rules.append(Rule.model_validate({"direction": direction, "peers": peers, **named}))
         return rules
@@ -322,8 +348,29 @@ def _host(name: str, groups: dict[str, list[str]], zones: dict[str, Zone], state
         variables = HostVariables.model_validate(stated)
     except ValidationError as error:
         raise EstateError(f"{name}: {_explain(error)}", name) from error
-    address = _address(name, zone, variables.estate_hostnum)
-    return Host(name=name, zone=zone.name, address=address, groups=mine, container_host=variables.estate_container_host)
+    return Host(
+        name=name,
+        zone=zone.name,
+        address=_address(name, zone, variables.estate_hostnum),
+        groups=mine,
+        container_host=variables.estate_container_host,
+        links={
+            other: _beside(name, "estate_links", zones, other, other, number)
+            for other, number in sorted((variables.estate_links or {}).items())
+        },
+        routes={
+            other: _beside(name, "estate_routes", zones, other, zone.name, number)
+            for other, number in sorted((variables.estate_routes or {}).items())
+        },
+    )
+
+
+def _beside(name: str, key: str, zones: dict[str, Zone], other: str, where: str, number: int) -> IPv4Address:
+    """The address with this number in zone `where`; the key speaks of zone `other`, which must have a network."""
+    for zone in (other, where):
+        if zone not in zones or zones[zone].subnet is None:
+            raise EstateError(f"{name}: {key}: {other}: '{zone}' is no zone with a network", name)
+    return _numbered(name, f"{key}: {other}", zones[where], number)
 
 
 def _address(name: str, zone: Zone, number: int | None) -> IPv4Address | None:
@@ -331,14 +378,19 @@ def _address(name: str, zone: Zone, number: int | None) -> IPv4Address | None:
         if number is not None:
             raise EstateError(f"{name}: estate_hostnum {number}, but zone '{zone.name}' has no network", name)
         return None
-    largest = zone.subnet.num_addresses - 2
+    return _numbered(name, "estate_hostnum", zone, number)
+
+
+def _numbered(name: str, key: str, zone: Zone, number: int | None) -> IPv4Address:
+    subnet = zone.subnets[0]
+    largest = subnet.num_addresses - 2
     if number is None or number > largest:
         raise EstateError(
-            f"{name}: estate_hostnum is {number or 'not set'}; choose a free number from 2 to {largest}"
-            f" in {zone.subnet} (zone '{zone.name}')",
+            f"{name}: {key} is {number or 'not set'}; choose a free number from 2 to {largest}"
+            f" in {subnet} (zone '{zone.name}')",
             name,
         )
-    return zone.subnet[number]
+    return subnet[number]
 
 
 def _administration(zones: Iterable[Zone]) -> Iterator[Flow]:

@@ -45,6 +45,13 @@ class Cgroup(TypedDict):
     cgroupns_mode: Literal["host", "private"]
 
 
+class Link(TypedDict):
+    """A further network of a container, as the engine's clients spell it."""
+
+    name: str
+    ipv4_address: str
+
+
 class Container(TypedDict):
     """A host that is a container."""
 
@@ -62,6 +69,8 @@ class Container(TypedDict):
     restart: Restart
     network: str | None
     address: str | None
+    links: list[Link]
+    """Networks of other zones that it stands in, too; there its interface bears the zone's name."""
     spec: str
     """Digest of all of the above: a container with another one is not what the inventory describes."""
     labels: dict[str, str]
@@ -161,8 +170,19 @@ def _network(estate: Estate, zone: Zone, maker: Maker, driver: Driver, options: 
     }
 
 
-def _command(gateway: str | None, *, forwards: bool) -> list[str]:
+# Engines number a container's interfaces in no order that could be relied on: each is named by the address that it has.
+_NAMED = (
+    'named() { was=$(ip -o -4 address show to $1 | cut -d" " -f2); [ $was = $2 ] ||'
+    " { ip link set $was down; ip link set $was name $2; ip link set $2 up; }; }"
+)
+
+
+def _command(estate: Estate, host: Host) -> list[str]:
     """What a container starts with: makes of it what systemd finds on a machine, then becomes systemd."""
+    subnet = estate.zones[host.zone].subnet
+    gateway = str(subnet[1]) if subnet and host.address else None
+    forwards = FORWARDING in host.groups
+    named = [f"named {address} {_interface(host, zone)}" for zone, address in host.links.items()]
     steps = [
         "set -e",
         # systemd gives credentials to services by mounts made in a namespace beside its own; they reach its own only
@@ -170,8 +190,10 @@ def _command(gateway: str | None, *, forwards: bool) -> list[str]:
         "mount --make-rshared /",
         # Where cgroups are version 2, systemd makes its own below the container's, which the engine mounts read-only.
         "[ ! -e /sys/fs/cgroup/cgroup.controllers ] || mount -o remount,bind,rw /sys/fs/cgroup",
+        *([_NAMED, *named, f"named {host.address} eth0"] if named else []),
         # From docker 25 on, the engine gives no route to what stands on an internal network alone.
         *([f"ip route replace default via {gateway}"] if gateway else []),
+        *(f"ip route replace {estate.zones[zone].subnet} via {router}" for zone, router in host.routes.items()),
         # A gateway sets its network's settings, which are the container's own; an engine mounts all read-only.
         *(["mount --bind /proc/sys/net /proc/sys/net", "mount -o remount,bind,rw /proc/sys/net"] if forwards else []),
         "exec /lib/systemd/systemd",
@@ -179,15 +201,21 @@ def _command(gateway: str | None, *, forwards: bool) -> list[str]:
     return ["/bin/sh", "-c", "; ".join(steps)]
 
 
+def _interface(host: Host, zone: str) -> str:
+    if len(zone) > LONGEST_INTERFACE:
+        raise EstateError(
+            f"{host.name}: estate_links: {zone}: an interface cannot bear more than {LONGEST_INTERFACE} characters",
+            host.name,
+        )
+    return zone
+
+
 def _container(estate: Estate, host: Host, image_of: Callable[[str], str], maker: Maker, restart: Restart) -> Container:
-    zone = estate.zones[host.zone]
     described = {
         "name": host.name,
         "container": estate.container(host),
         "image": image_of(host.name),
-        "command": _command(
-            str(zone.subnet[1]) if zone.subnet and host.address else None, forwards=FORWARDING in host.groups
-        ),
+        "command": _command(estate, host),
         "env": {"container": "docker"},
         "capabilities": _CAPABILITIES,
         "security_opts": ["apparmor=unconfined", "seccomp=unconfined"],
@@ -197,6 +225,9 @@ def _container(estate: Estate, host: Host, image_of: Callable[[str], str], maker
         "restart": restart,
         "network": network_name(estate, host.zone) if host.address else None,
         "address": str(host.address) if host.address else None,
+        "links": [
+            {"name": network_name(estate, zone), "ipv4_address": str(address)} for zone, address in host.links.items()
+        ],
     }
     spec = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
     labels = {"kepil.environment": estate.environment, "kepil.spec": spec, MADE_BY: maker}

@@ -98,6 +98,84 @@ def test_a_flow_that_is_half_vrrp_is_refused(changes: dict[str, Any]) -> None:
         estate(variables(estate_flows=[VRRP | changes]), PAIR, WITH_PAIR)
 
 
+TAKEN = {
+    "from": "user",
+    "to": "gate",
+    "on_the_way_to": "world",
+    "protocol": "tcp",
+    "port": 443,
+    "why": "Out",
+    "clause": "GW-2",
+}
+ONWARD = {"from": "gate", "to": "world", "protocol": "tcp", "port": 443, "why": "Fetches", "clause": "GW-2"}
+BETWEEN = {
+    "estate_zones": {
+        "users": {"purpose": "users", "subnets": ["198.18.10.0/24"], "outsiders": "user"},
+        "edge": {"purpose": "gates", "subnets": ["198.18.7.0/24"]},
+        "world": {"purpose": "sites", "subnets": ["198.18.11.0/24"], "outsiders": "world"},
+    },
+    "estate_flows": [TAKEN, ONWARD],
+    "estate_services": {},
+}
+BETWEEN_GROUPS = {
+    **{"zone_users": ["user01"], "zone_edge": ["gate01"], "zone_world": ["web01"]},
+    **{"user": ["user01"], "gate": ["gate01"], "world": ["web01"]},
+}
+LINKED = {"estate_hostnum": 11, "estate_links": {"users": 251, "world": 251}}
+BETWEEN_HOSTS = {
+    "user01": {"estate_hostnum": 11, "estate_routes": {"world": 251}},
+    "gate01": LINKED,
+    "web01": {"estate_hostnum": 11, "estate_routes": {"users": 251}},
+}
+
+
+def between(hosts: dict[str, dict[str, Any]] = BETWEEN_HOSTS, **changes: Any) -> Estate:
+    """A gate between users and the world."""
+    return estate(variables(**BETWEEN | changes), BETWEEN_GROUPS, hosts)
+
+
+def test_packets_that_a_gate_takes_bear_the_addresses_of_those_at_both_ends() -> None:
+    """The user's host lets them out to the world, the gate and the world's host let them in from the user."""
+    made = between()
+    rules = {
+        name: [
+            (each["direction"], each["peers"]) for each in (rule.model_dump(mode="json") for rule in made.rules(host))
+        ]
+        for name, host in made.hosts.items()
+    }
+    assert rules == {
+        "user01": [("out", ["198.18.11.0/24"])],
+        "gate01": [("in", ["198.18.10.0/24"]), ("out", ["198.18.11.0/24"])],
+        "web01": [("in", ["198.18.10.0/24"]), ("in", ["198.18.11.251"])],
+    }
+
+
+def test_a_host_that_stands_in_further_zones_is_known_there_by_its_address_there() -> None:
+    made = between(estate_flows=[ONWARD, ONWARD | {"from": "user", "to": "gate"}])
+    assert [rule.model_dump(mode="json")["peers"] for rule in made.rules(made.hosts["user01"])] == [["198.18.10.251"]]
+    assert [str(peer) for peer in made.peers("gate")] == ["198.18.7.11/32"]
+    assert str(made.hosts["user01"].routes["world"]) == "198.18.10.251"
+
+
+@pytest.mark.parametrize(
+    ("host", "stated", "message"),
+    [
+        ("gate01", LINKED | {"estate_links": {"nowhere": 5}}, "gate01: estate_links: nowhere: 'nowhere' is no zone"),
+        ("gate01", LINKED | {"estate_links": {"users": 11}}, "198.18.10.11 is already"),
+        ("gate01", LINKED | {"estate_links": {"users": 255}}, "estate_links: users is 255; choose a free number"),
+        ("user01", {"estate_hostnum": 11, "estate_routes": {"nowhere": 2}}, "user01: estate_routes: nowhere"),
+    ],
+)
+def test_a_link_or_a_route_that_leads_nowhere_is_refused(host: str, stated: dict[str, Any], message: str) -> None:
+    with pytest.raises(EstateError, match=message):
+        between(BETWEEN_HOSTS | {host: stated})
+
+
+def test_a_flow_on_the_way_to_nobody_is_refused() -> None:
+    with pytest.raises(EstateError, match="on_the_way_to: 'nobody' is no group"):
+        between(estate_flows=[TAKEN | {"on_the_way_to": "nobody"}])
+
+
 def test_names_hold_services_on_each_host_that_answers_them() -> None:
     names = {entry["address"]: entry["names"] for entry in estate().names()}
     assert names["198.18.1.11"] == ["ca01.kepil.test", "ca01", "pki.kepil.test"]

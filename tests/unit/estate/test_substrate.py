@@ -119,3 +119,30 @@ def test_a_host_without_an_address_gets_no_network(project: Path) -> None:
     assert [network["subnet"] for network in made["networks"]] == ["198.18.3.0/24"]
     assert "ip route" not in by_name["root01"]["command"][-1]
     assert "ip route replace default via 198.18.3.1;" in by_name["ca01"]["command"][-1]
+
+
+def test_a_host_that_stands_in_further_zones_names_its_interfaces_by_them(project: Path) -> None:
+    """Threat: an engine numbers interfaces as it likes, and rules about users' packets are about another network's."""
+    groups = {"zone_core": ["ca01"], "zone_users": ["user01"], "ca": ["ca01"]}
+    estate = Estate.from_variables(
+        {
+            "estate_environment": "test",
+            "estate_domain": "kepil.test",
+            "estate_zones": {
+                "core": {"purpose": "CA", "subnets": ["198.18.3.0/24"]},
+                "users": {"purpose": "users", "subnets": ["198.18.10.0/24"]},
+            },
+            "estate_flows": [],
+            "estate_services": {},
+        },
+        groups,
+        {
+            "ca01": {"estate_hostnum": 11, "estate_links": {"users": 251}},
+            "user01": {"estate_hostnum": 11, "estate_routes": {"core": 251}},
+        },
+    )
+    by_name = {host["name"]: host for host in describe(project, estate, groups, MIRROR)["hosts"]}
+    assert by_name["ca01"]["links"] == [{"name": "kepil-test-users", "ipv4_address": "198.18.10.251"}]
+    assert "; named 198.18.10.251 users; named 198.18.3.11 eth0;" in by_name["ca01"]["command"][-1]
+    assert "named" not in by_name["user01"]["command"][-1]
+    assert "; ip route replace 198.18.3.0/24 via 198.18.10.251;" in by_name["user01"]["command"][-1]

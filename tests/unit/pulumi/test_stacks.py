@@ -59,15 +59,18 @@ def test_development_has_a_container_for_each_host(development: Registered, deve
         assert container["name"] == development_estate.container(host)
         assert container["networkMode"] == ("bridge" if host.address else "none")
         connected = {network["name"]: network["ipv4Address"] for network in container.get("networksAdvanced", [])}
-        network = f"{IDENTITY}kepil-development-{host.zone}"
-        assert connected == ({network: str(host.address)} if host.address else {})
+        addresses = {host.zone: host.address, **host.links}
+        assert connected == {
+            f"{IDENTITY}kepil-development-{zone}": str(address) for zone, address in addresses.items() if address
+        }
 
 
 def test_a_host_waits_for_its_network(development: Registered, development_estate: Estate) -> None:
     for host in development_estate.hosts.values():
         request = development.request(f"development-{host.name}")
         awaited = [urn.rsplit("::", 1)[-1] for urn in request.dependencies]
-        assert awaited == ([f"development-{host.zone}"] if host.address else [])
+        zones = {*host.links, *([host.zone] if host.address else [])}
+        assert sorted(awaited) == sorted(f"development-{zone}" for zone in zones)
 
 
 def test_what_bears_the_same_name_goes_before_its_successor_comes(development: Registered) -> None:

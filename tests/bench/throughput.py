@@ -1,0 +1,315 @@
+"""How much of a direct connection's throughput is left by way of the gateway: routed, spliced, inspected, scanned.
+
+Users, gateway and origin are network namespaces of one container, joined by veth pairs as in the gateway's scenario.
+They share its processors. Firewall, proxy and scanner run under what role gateway renders. Routed means past the proxy,
+as a signed exception is (GW-15-2). The ways take turns; a round asks each once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import jinja2
+import yaml
+
+from kepil.gateway.category import Categories
+from kepil.gateway.lookup import build
+from kepil.gateway.policy import PolicyFile, write_policy
+from tests.bench import common
+
+WORK = Path("/work")
+ROLE = WORK / "roles/gateway"
+STATED = yaml.safe_load((WORK / "inventories/common/group_vars/gateway/gateway.yml").read_text(encoding="utf-8"))
+USER, ORIGIN, DIRECT = "198.19.41.11", "198.19.42.80", "198.19.43.80"
+BANK, NEWS, PAST, STRAIGHT = "bank.example.com", "press.example.com", "past.example.net", "straight.example.net"
+PAST_PORT = 8443
+"""Where the origin is reached by an exception."""
+CONNECTIONS = 16
+GATEWAYS = {"squid", "security_file_c", "python3", "clamd", "c-icap"}
+"""Programs of the gateway, as the kernel calls them; Python is its helpers."""
+SHAPES = (
+    ("1 kB, connections kept", "1k", ""),
+    ("1 kB, a connection each", "1k", "close"),
+    ("1 MB, connections kept", "1m", ""),
+)
+WAYS = {
+    "direct": f"https://{STRAIGHT}",
+    "routed": f"https://{PAST}:{PAST_PORT}",
+    "spliced": f"https://{BANK}",
+    "inspected": f"https://{NEWS}",
+}
+
+
+def run(*command: object) -> None:
+    """A command that must succeed."""
+    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
+
+
+def rendered(folder: Path, name: str, **more: Any) -> Path:
+    """A file as the role renders it."""
+    given = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8")) | STATED | {
+        "inventory_hostname": "gw01",
+        "estate_domain": "test",
+        "gateway_user_interfaces": ["users0"],
+        "gateway_resolvers": ["127.0.0.1"],
+        "gateway_new_connections_per_second": 1_000_000,  # one user stands for many
+        "__gateway_ca": folder / "ca.crt",
+        "__gateway_ca_key": folder / "ca.key",
+        "__gateway_ports": {"explicit": 3128, "http": 3139, "tls": 3140},
+        "__gateway_python": "/usr/bin/python3",
+        "__gateway_settings": folder,
+        "__gateway_state": folder,
+        "__gateway_zones": ["198.19.40.0/24"],
+        "__gateway_divert_mark": "0x1",
+        "__gateway_forward_mark": "0x2",
+    } | more  # fmt: skip
+    environment = jinja2.Environment(  # noqa: S701 - no HTML
+        loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["to_json"] = json.dumps
+    path = folder / name
+    path.write_text(environment.get_template(f"{name}.j2").render(given))
+    return path
+
+
+def networks() -> None:
+    """Users and origin on either side of the gateway, and a straight way between them beside it."""
+    run("sh", WORK / "molecule/gateway/files/networks.sh", USER, ORIGIN)
+    run("ip", "link", "add", "straight", "netns", "users", "type", "veth", "peer", "straight", "netns", "origins")
+    for namespace, address in (("users", "198.19.43.11"), ("origins", DIRECT)):
+        run("ip", "-netns", namespace, "address", "add", f"{address}/24", "dev", "straight")
+        run("ip", "-netns", namespace, "link", "set", "straight", "up")
+    with Path("/etc/hosts").open("a") as hosts:
+        hosts.write(f"{ORIGIN} {BANK} {NEWS} {PAST}\n{DIRECT} {STRAIGHT}\n")
+
+
+def certificates(folder: Path) -> None:
+    """The origin's certificate, which the gateway trusts, and the inspection CA."""
+    new = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "9")
+    names = ",".join(f"DNS:{name}" for name in (BANK, NEWS, PAST, STRAIGHT))
+    run(
+        *new,
+        "-subj",
+        "/CN=origin",
+        "-addext",
+        f"subjectAltName={names}",
+        "-keyout",
+        folder / "origin.key",
+        "-out",
+        folder / "origin.crt",
+    )
+    run(*new, "-subj", "/CN=inspection", "-keyout", folder / "ca.key", "-out", folder / "ca.crt")
+    shutil.copy(folder / "origin.crt", "/usr/local/share/ca-certificates/origin.crt")
+    run("update-ca-certificates")
+    for name in ("ca.key", "origin.key"):
+        (folder / name).chmod(0o644)  # the proxy's account reads it; nobody else is here
+
+
+def certificate_database() -> None:
+    """Room for certificates that Squid makes."""
+    place = Path("/var/lib/squid")
+    place.mkdir(exist_ok=True)
+    shutil.chown(place, "proxy")
+    maker = ("/usr/lib/squid/security_file_certgen", "-c", "-s", place / "ssl_db", "-M", "64MB")
+    run("runuser", "-u", "proxy", "--", *maker)
+
+
+def policy(folder: Path) -> None:
+    """An organisation that is enrolled, and the table of two names."""
+    today = datetime.now(UTC).date()
+    organisation = {
+        "name": "Users",
+        "bin": "180540012343",
+        "operator": "telecom",
+        "contact": "it@example.kz",
+        "networks": [USER],
+        "categories": ["finance", "news"],
+        "valid_from": today,
+        "valid_until": today.replace(year=today.year + 1, day=1),
+        "application": {"sha256": "0" * 64, "dated": today, "received": today},
+    }
+    stated = {"organisations": {"users": organisation}, "catalogue": (), "categories": STATED["gateway_categories"]}
+    write_policy(folder / "policy.json", PolicyFile.model_validate(stated))
+    categories = Categories.load(STATED["gateway_categories"])
+    build(folder / "categories.mdb", [(BANK, "finance"), (NEWS, "news")], {}, categories)
+
+
+def firewall(folder: Path) -> None:
+    """The gateway's table with the user in it, and one that forwards what it marked, as role base has it."""
+    run("nft", "-f", rendered(folder, "gateway.nft"))
+    run("nft", f"add element inet gateway enrolled {{ {USER} timeout 300d }}")
+    run("nft", f"add element inet gateway exceptions {{ {USER} . tcp . {PAST_PORT} . {ORIGIN} timeout 300d }}")
+    run("nft", "add table inet estate")
+    run("nft", "add chain inet estate forward { type filter hook forward priority filter; policy drop; }")
+    run("nft", "add rule inet estate forward ct state established counter accept")
+    run("nft", "add rule inet estate forward meta mark 0x2 ct state new counter accept")
+    run("ip", "rule", "add", "fwmark", "0x1", "lookup", "100")
+    run("ip", "route", "replace", "local", "default", "dev", "lo", "table", "100")
+
+
+@contextmanager
+def started(folder: Path, port: int | None, *command: object) -> Iterator[None]:
+    """A program that runs meanwhile; it is there once it listens on a port."""
+    name = next(Path(str(word)).name for word in command if str(word) not in ("ip", "netns", "exec", "origins"))
+    with (folder / f"{name}.log").open("w") as log:
+        process = subprocess.Popen([str(word) for word in command], stdout=log, stderr=log)
+    try:
+        for _ in range(600):
+            if process.poll() is not None:
+                raise RuntimeError(f"{name} ended: {(folder / f'{name}.log').read_text()}")
+            if port is None or common.listens(port):
+                break
+            time.sleep(0.1)
+        time.sleep(1)
+        yield
+    finally:
+        common.end(process)
+
+
+@contextmanager
+def origin(folder: Path) -> Iterator[None]:
+    """nginx, on every address of its namespace."""
+    (folder / "site").mkdir()
+    for name, size in (("1k", 1000), ("1m", 1_000_000)):
+        (folder / "site" / name).write_bytes(os.urandom(size // 2).hex().encode())
+    (folder / "nginx.conf").write_text(
+        f"user root; daemon off; worker_processes auto; pid {folder}/nginx.pid; error_log stderr;"
+        " events { worker_connections 4096; } http { access_log off; sendfile on; keepalive_requests 1000000;"
+        f" server {{ listen 443 ssl; listen {PAST_PORT} ssl; root {folder}/site;"
+        f" ssl_certificate {folder}/origin.crt; ssl_certificate_key {folder}/origin.key; }} }}\n"
+    )
+    with started(folder, None, "ip", "netns", "exec", "origins", "nginx", "-c", folder / "nginx.conf"):
+        yield
+
+
+@contextmanager
+def proxy(folder: Path, *, scanned: bool) -> Iterator[None]:
+    """Squid, with the scanner or without."""
+    with started(folder, 3140, "squid", "-N", "-f", rendered(folder, "squid.conf", gateway_antivirus=scanned)):
+        yield
+
+
+@contextmanager
+def scanner(folder: Path) -> Iterator[None]:
+    """clamd, which knows one signature, and c-icap."""
+    for place, owner in (("/run/clamav", "clamav"), ("/run/c-icap", "c-icap")):
+        Path(place).mkdir(exist_ok=True)
+        shutil.chown(place, owner, owner)
+    shutil.copy(ROLE / "files/kepil-test.ndb", "/var/lib/clamav/kepil-test.ndb")
+    for name in ("c-icap.conf", "virus_scan.conf", "clamd_mod.conf"):
+        shutil.copy(rendered(folder, name), Path("/etc/c-icap", name))
+    with started(folder, None, "clamd", "--foreground", "--config-file", rendered(folder, "clamd.conf")):
+        time.sleep(5)  # it tells nobody when it is ready
+        with started(folder, 1344, "c-icap", "-N", "-f", "/etc/c-icap/c-icap.conf"):
+            yield
+
+
+class Asked(NamedTuple):
+    """What a measurement tells."""
+
+    rate: float
+    """Answers a second."""
+    p99_ms: float
+    cost_us: float
+    """Processor time an answer of client, origin and gateway together, microseconds."""
+    gateway_us: float
+    """Of it the proxy's and the scanner's."""
+
+
+def asked(url: str, connection: str, seconds: int) -> Asked:
+    """What wrk has from the users' side."""
+    header = ("-H", f"Connection: {connection}") if connection else ()
+    load = ("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "--latency", *header, url)
+    before = processor_seconds()
+    done = subprocess.run(("ip", "netns", "exec", "users", *load), capture_output=True, text=True, check=True)
+    used = {name: spent - before.get(name, 0.0) for name, spent in processor_seconds().items()}
+    lines = [line.split() for line in done.stdout.splitlines() if line.strip()]
+    if "\n  0 requests" in done.stdout or any(line[0] in ("Socket", "Non-2xx") for line in lines):
+        raise RuntimeError(f"{url}: {done.stdout}")
+    rate = next(float(line[1]) for line in lines if line[0] == "Requests/sec:")
+    answers = next(int(line[0]) for line in lines if line[1:2] == ["requests"])
+    last = next(line[1] for line in lines if line[0] == "99%")
+    unit = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+    p99 = next(float(last.removesuffix(name)) * scale for name, scale in unit.items() if last.endswith(name))
+    own = sum(spent for name, spent in used.items() if name in GATEWAYS)
+    return Asked(rate, p99, sum(used.values()) / answers * 1e6, own / answers * 1e6)
+
+
+def processor_seconds() -> dict[str, float]:
+    """Seconds of processor that programs have used, by name; of this one what its ended children used."""
+    spent: dict[str, float] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            name, _, rest = (folder / "stat").read_text().partition("(")[2].rpartition(")")
+            times = [int(each) for each in rest.split()[11:15]]
+            if folder.name == str(os.getpid()):
+                name, times = "wrk", times[2:]
+            spent[name] = spent.get(name, 0.0) + sum(times) / os.sysconf("SC_CLK_TCK")
+    return spent
+
+
+def measure(ways: dict[str, str], seconds: int, found: dict[tuple[str, str], list[Asked]], as_: str = "") -> None:
+    """Ask each way in turn, in every shape; first a while unmeasured, so that all have what they make once."""
+    for url in ways.values():
+        run("ip", "netns", "exec", "users", "wrk", "-t1", f"-c{CONNECTIONS}", "-d3s", f"{url}/1m")
+    for shape, path, connection in SHAPES:
+        for way, url in ways.items():
+            found.setdefault((as_ or way, shape), []).append(asked(f"{url}/{path}", connection, seconds))
+
+
+def main() -> None:
+    """Run the comparison, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=5, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    networks()
+    certificates(folder)
+    policy(folder)
+    firewall(folder)
+    certificate_database()
+    found: dict[tuple[str, str], list[Asked]] = {}
+    (folder / "errors").symlink_to("/usr/share/squid/errors/templates")
+    with origin(folder):
+        for _ in range(given.rounds):
+            with proxy(folder, scanned=False):
+                measure(WAYS, given.seconds, found)
+            with scanner(folder), proxy(folder, scanned=True):
+                measure({"inspected": WAYS["inspected"]}, given.seconds, found, as_="inspected and scanned")
+    rows = []
+    for shape, _, _ in SHAPES:
+        direct = median(each.rate for each in found["direct", shape])
+        for way in (*WAYS, "inspected and scanned"):
+            rate, p99, cost, own = map(median, zip(*found[way, shape], strict=True))
+            spread = sorted(each.rate for each in found[way, shape])
+            figures = [
+                f"{rate:,.0f}",
+                f"{spread[0]:,.0f} to {spread[-1]:,.0f}",
+                f"{p99:.1f}",
+                f"{cost:,.0f}",
+                f"{own:,.0f}",
+            ]
+            rows.append([shape, way, *figures, f"{rate / direct * 100:.0f} %"])
+    costs = ["processor µs an answer", "of it proxy and scanner"]
+    heads = ["answers of", "way", "a second", "over the rounds", "p99 ms", *costs, "of direct"]
+    common.table(
+        f"{given.rounds} rounds of {given.seconds} s, {CONNECTIONS} connections, {common.load_average()}", heads, rows
+    )
+
+
+if __name__ == "__main__":
+    main()
