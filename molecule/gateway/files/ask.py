@@ -1,8 +1,9 @@
 """Ask many questions at once, as users; questions and answers are JSON on standard input and output.
 
 A question: `source`, `address`, and perhaps `name` (server name), `port` (443 means TLS), `path`, `trusts` (a file of
-roots: the certificate is checked), `proxy` (an address to ask by CONNECT), `seconds` (patience). An answer:
-`certificate` (DER, hexadecimal), `status`, `body` (its beginning), `length`, `error`.
+roots: the certificate is checked), `proxy` (an address to ask by CONNECT), `seconds` (patience), `says` (what is sent
+to a port that is not the web's), `lasts` (leave after so many seconds). An answer: `certificate` (DER, hexadecimal),
+`status`, `body` (its beginning), `length`, `silence` (the longest, in seconds), `error`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import socket
 import ssl
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +21,7 @@ TLS = 443
 
 def ask(question: dict[str, Any]) -> dict[str, Any]:
     """The answer to one question."""
-    found: dict[str, Any] = {"certificate": None, "status": None, "body": "", "length": 0, "error": None}
+    found: dict[str, Any] = {"certificate": None, "status": None, "body": "", "length": 0, "silence": 0, "error": None}
     try:
         with _connect(question) as raw, _secure(question, raw) as stream:
             if isinstance(stream, ssl.SSLSocket):
@@ -60,10 +62,17 @@ def _fetch(question: dict[str, Any], stream: socket.socket, found: dict[str, Any
         stream.sendall(
             f"GET {question.get('path', '/')} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
         )
+    elif "says" in question:
+        stream.sendall(question["says"].encode() + b"\n")
     received = b""
+    began = last = time.monotonic()
     try:
         while part := stream.recv(65536):
             received += part
+            now = time.monotonic()
+            found["silence"], last = max(found["silence"], round(now - last, 2)), now
+            if now - began > question.get("lasts", float("inf")):
+                break
     finally:
         head, _, body = received.partition(b"\r\n\r\n") if received.startswith(b"HTTP/") else (b"", b"", received)
         found["status"] = int(head.split()[1]) if head else None

@@ -16,22 +16,27 @@ from pathlib import Path
 TLS = Path("/srv/tls")
 CERTIFICATES = ("good", "expired", "self-signed", "other-name")
 EICAR = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-" + "STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
-CONTENT = {"/": b"origin\n", "/eicar": EICAR.encode(), "/large": bytes(range(256)) * 16384}
+HARMFUL = b"KEPIL-INTRUSION-TEST\n"
+CONTENT = {"/": b"origin\n", "/harmful": HARMFUL, "/eicar": EICAR.encode(), "/large": bytes(range(256)) * 16384}
+
+
+LINES = {"/slow": 600, "/brief": 90}
 
 
 class Site(BaseHTTPRequestHandler):
-    """Answers with what a path stands for; /slow gives a line every tenth of a second."""
+    """Answers with what a path stands for; /slow and /brief give a line every tenth of a second."""
 
     def do_GET(self) -> None:
         self.send_response(200)
-        if self.path != "/slow":
-            content = CONTENT[self.path]
+        if self.path not in LINES:
+            content = CONTENT[self.path.partition("?")[0]]
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
             return
+        self.send_header("Content-Length", str(LINES[self.path] * len("drop\n")))
         self.end_headers()
-        for _ in range(600):
+        for _ in range(LINES[self.path]):
             self.wfile.write(b"drop\n")
             time.sleep(0.1)
 
@@ -44,6 +49,20 @@ class Greeter(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.request.sendall(b"hello\n")
+
+
+class Ticker(socketserver.StreamRequestHandler):
+    """Likewise, and goes on for as long as somebody listens who said something."""
+
+    def handle(self) -> None:
+        if not self.rfile.readline():
+            return
+        try:
+            while True:
+                self.wfile.write(b"tick\n")
+                time.sleep(0.05)
+        except OSError:
+            return
 
 
 def shows(name: str) -> ssl.SSLContext:
@@ -62,11 +81,13 @@ def show_own(stream: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None
 def main() -> None:
     """Serve until stopped."""
     socketserver.ThreadingTCPServer.allow_reuse_address = True
+    socketserver.ThreadingTCPServer.request_queue_size = ThreadingHTTPServer.request_queue_size = 128
     addresses = sys.argv[1].split(",")
     servers: list[socketserver.TCPServer] = [
         ThreadingHTTPServer((addresses[0], 80), Site),
         socketserver.ThreadingTCPServer((addresses[0], 8022), Greeter),
         socketserver.ThreadingTCPServer((addresses[0], 8023), Greeter),
+        socketserver.ThreadingTCPServer((addresses[0], 8024), Ticker),
     ]
     for address, name in zip(addresses, CERTIFICATES, strict=True):
         context = shows(name)

@@ -69,10 +69,11 @@ def test_policy_and_kernel_are_compared_often_enough(gateway: Gateway) -> None:
 
 
 @pytest.mark.usefixtures("restored")
-def test_without_the_gateways_own_table_nothing_passes(gateway: Gateway) -> None:
+@pytest.mark.parametrize("table", ["inet gateway", "ip mangle"])
+def test_without_a_table_of_the_gateways_nothing_passes(gateway: Gateway, table: str) -> None:
     """Threat: somebody loads another rule set. What is left of the host's rules is closed, and the timer's next
-    run opens again what the policy says."""
-    gateway.host.check_output("systemctl stop kepil-gateway-apply.timer && nft delete table inet gateway")
+    run opens again what the policy says. `ip mangle` is what hands packets to intrusion prevention."""
+    gateway.host.check_output(f"systemctl stop kepil-gateway-apply.timer && nft delete table {table}")
     try:
         answers = gateway.ask(
             *({"seconds": 1, **each} for each in ({"name": gateway.sites["finance"]}, {"port": 80}, {"port": 8022}))
@@ -81,13 +82,15 @@ def test_without_the_gateways_own_table_nothing_passes(gateway: Gateway) -> None
         gateway.host.check_output("systemctl start kepil-gateway-apply.timer kepil-gateway-apply.service")
     assert [(each["certificate"], each["body"]) for each in answers] == [(None, "")] * 3
     assert gateway.users["enrolled"] in gateway.host.check_output("nft list set inet gateway enrolled")
+    assert gateway.passes()
 
 
 DAEMONS = {
-    # what is killed, and while it is gone: what becomes of an exempt site, and of an inspected one
-    "squid.service": (None, None),
-    "clamav-daemon.service": (200, 500),
-    "c-icap.service": (200, 500),
+    # what is killed, and while it is gone: what becomes of an exempt site, of an inspected one, and of an exception
+    "squid.service": (None, None, "hello\n"),
+    "clamav-daemon.service": (200, 500, "hello\n"),
+    "c-icap.service": (200, 500, "hello\n"),
+    "suricata.service": (None, None, ""),
 }
 
 
@@ -99,13 +102,17 @@ def test_a_daemon_that_is_killed_closes_and_comes_back(gateway: Gateway, unit: s
     and systemd brings it back."""
     hold = unit.replace("clamav-daemon.service", "clamav-daemon.socket clamav-daemon.service")
     gateway.host.check_output(f"systemctl kill --signal=KILL {unit}; systemctl stop {hold}")
-    bank, news = gateway.ask({"name": gateway.sites["finance"]}, {"name": gateway.sites["news"], "path": "/eicar"})
+    bank, news, exception = gateway.ask(
+        {"name": gateway.sites["finance"]},
+        {"name": gateway.sites["news"], "path": "/eicar"},
+        {"port": 8022, "seconds": 2},
+    )
     gateway.host.check_output(f"systemctl start {hold}")
     eventually(gateway.passes)
     gateway.host.check_output(f"systemctl kill --signal=KILL {unit}")
     took = eventually(lambda: gateway.host.service(unit).is_running and gateway.passes())
     print(f"{unit}: users got through again {took:.1f} s after it was killed")
-    assert (bank["status"], news["status"]) == DAEMONS[unit]
+    assert (bank["status"], news["status"], exception["body"]) == DAEMONS[unit]
     assert bank["certificate"] in (None, gateway.certificate(gateway.sites["finance"])), "GW-20: never decrypted"
     assert "EICAR-STANDARD" not in news["body"]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import testinfra
 
-from tests.gateway_users import eventually
+from tests.gateway_users import Gateway, eventually
 
 testinfra_hosts = ["ansible://gw01"]
 ACTIVE = "/run/kepil-gateway/active"
@@ -80,3 +81,50 @@ def test_who_is_no_gateway_reads_nothing(host: Any) -> None:
         " --cert /etc/ssl/kepil/internal.crt --key /etc/ssl/private/kepil-internal.key https://gw01.molecule.kepil.test:8443/facts"
     )
     assert said.stdout in ("", "000", "403")
+
+
+def cut_off(host: Any) -> None:
+    """As when a machine loses its power: keepalived says no farewell, and no packet comes or goes."""
+    host.check_output(
+        "systemctl kill --signal=KILL keepalived; systemctl stop keepalived;"
+        " ip link set users0 down; ip link set uplink0 down"
+    )
+
+
+def bring_back(host: Any) -> None:
+    """It is there again."""
+    host.check_output("ip link set users0 up; ip link set uplink0 up; systemctl start keepalived")
+
+
+@pytest.mark.clause("GW-2")
+def test_what_is_routed_outlives_its_gateway_and_what_is_proxied_does_not(
+    gateway: Gateway, host: Any, second: Any, address: str
+) -> None:
+    """Both gateways know the connection of an exception; nobody but Squid knows its own. All goes on by the other."""
+    routed: dict[str, Any] = {"port": 8024, "says": "go on", "lasts": 14, "seconds": 10}
+    spliced = {"name": gateway.sites["finance"], "path": "/slow", "lasts": 14, "seconds": 10}
+    moving = {"source": gateway.users["moving"]}
+    eventually(lambda: holds(host, address), 20)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(gateway.ask, moving | routed, moving | spliced)
+        eventually(lambda: known(second, gateway.users["moving"], 8024), 10)
+        cut_off(host)
+        try:
+            eventually(lambda: holds(second, address), 20)
+            (after,) = gateway.ask(moving | {"name": gateway.sites["finance"]})
+            outlived, ended = asked.result()
+        finally:
+            bring_back(host)
+    print(f"routed: the longest silence lasted {outlived['silence']} s; spliced: {ended['error']}")
+    assert outlived["error"] is None
+    assert ended["error"]
+    assert after["certificate"] == gateway.certificate(gateway.sites["finance"])
+    eventually(lambda: holds(host, address) and not holds(second, address), 20)
+
+
+def known(host: Any, source: str, port: int) -> bool:
+    """Whether a gateway was told of a connection by its partner, and that it stands."""
+    told = host.check_output("conntrackd -e")
+    return any(
+        f"src={source} " in line and f"dport={port} " in line and "ESTABLISHED" in line for line in told.splitlines()
+    )

@@ -27,7 +27,10 @@ GIVEN: dict[str, Any] = {
     "estate_environment": "development",
     "estate_domain": "dev.kepil.test",
     "estate_address": "198.18.8.11",
-    "estate_flows": [{"from": "gateway", "to": "gateway", "protocol": "tcp", "port": 8443}],
+    "estate_flows": [
+        {"from": "gateway", "to": "gateway", "protocol": "tcp", "port": 8443},
+        {"from": "gateway", "to": "gateway", "protocol": "udp", "port": 3780},
+    ],
     "estate_zones": {
         "core": {"subnets": ["198.18.3.0/24"]},
         "organisations": {"subnets": ["198.18.10.0/24"], "outsiders": "organisation"},
@@ -64,9 +67,12 @@ def _trusted(value: Any) -> Any:
             return value
 
 
-def test_nft_takes_the_rules_and_the_elements() -> None:
+@pytest.mark.parametrize(
+    "changes", [{}, {"gateway_intrusion_failure": "open"}, {"gateway_intrusion": False}], ids=["closed", "open", "none"]
+)
+def test_nft_takes_the_rules_and_the_elements(changes: dict[str, Any]) -> None:
     given = (
-        rendered("gateway.nft")
+        rendered("gateway.nft", **changes)
         + "".join(f"flush set {rules.TABLE} {name}\n" for name in rules.SETS)
         + "add element inet gateway enrolled { 198.18.10.0/24 timeout 31535999s }\n"
         + ("add element inet gateway exceptions { 198.18.10.0/24 . udp . 500 . 203.0.113.64/26 timeout 60s }\n")
@@ -81,14 +87,82 @@ def test_every_set_that_is_filled_is_there() -> None:
     assert set(rules.SETS) <= set(re.findall(r"set (\w+) \{", text))
 
 
+def chain(name: str, **changes: Any) -> list[str]:
+    """The rules of a chain of the gateway's own table, in order."""
+    lines = rendered("gateway.nft", **changes).partition(f"  chain {name} {{\n")[2].partition("\n  }")[0].splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.strip().startswith("type ")]
+
+
 def test_whoever_is_looked_up_is_looked_up_before_anything_lets_through() -> None:
-    """GW-15-1: a connection that is under way is cut off, since no rule before the look-up accepts it."""
-    chain = rendered("gateway.nft").partition("chain users {")[2].partition("}\n\n")[0]
-    before = chain.partition("@enrolled")[0]
-    assert [line.strip() for line in before.splitlines() if "accept" in line and "policy" not in line] == [
-        line.strip() for line in before.splitlines() if "@exceptions" in line
-    ]
-    assert "established" not in rendered("gateway.nft")
+    """GW-15-1: a connection that is under way is cut off, since no rule before the look-up lets anything go on."""
+    before = "\n".join(chain("users")).partition("@enrolled")[0].splitlines()
+    onward = [line for line in before if "accept" in line or "goto limited" in line]
+    assert onward == [line for line in before if "@exceptions" in line]
+    assert not any("established" in line for line in chain("users") + chain("proxied") + chain("limited"))
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_nothing_passes_that_intrusion_prevention_did_not_look_at() -> None:
+    """Threat: Suricata is down, or somebody took it out of the path, and packets go on without it. Before they are sent
+    anywhere, and before an answer leaves, there is a mark that only it sets."""
+    unseen = "meta mark & 0x10 == 0 counter drop"
+    for name in ("onward", "answers"):
+        first = next(line for line in chain(name) if "drop" in line or "mark set" in line)
+        assert unseen in first, name
+    assert "--queue-bypass" not in rendered("queue.rules")
+    assert suricata()["nfq"]["fail-open"] is False
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_who_wants_the_gateway_to_fail_open_says_so() -> None:
+    assert "--queue-bypass" in rendered("queue.rules", gateway_intrusion_failure="open")
+    assert "& 0x10" not in rendered("gateway.nft", gateway_intrusion_failure="open")
+    assert suricata(gateway_intrusion_failure="open")["exception-policy"] == "pass-flow"
+
+
+def suricata(**changes: Any) -> dict[str, Any]:
+    """Suricata's configuration, as it reads it (YAML 1.1)."""
+    found: dict[str, Any] = yaml.safe_load(rendered("suricata.yaml", **changes))
+    return found
+
+
+def test_its_mark_disturbs_no_other() -> None:
+    marks = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
+    divert, seen = (int(marks[f"__gateway_{name}_mark"], 16) for name in ("divert", "seen"))
+    forward = int(GIVEN["base_firewall_forward_mark"], 16)
+    assert divert & seen == forward & seen == 0
+    assert suricata()["nfq"]["repeat-mark"] == suricata()["nfq"]["repeat-mask"] == seen
+
+
+@pytest.mark.clause("CP-9.4", "GW-20")
+def test_what_intrusion_prevention_tells_has_no_content() -> None:
+    (eve,) = (each["eve-log"] for each in suricata()["outputs"])
+    (alert, drop) = eve["types"]
+    assert set(alert["alert"].values()) == {False}
+    assert drop["drop"]["alerts"] is False
+
+
+def test_own_rules_drop_and_have_numbers_of_their_own() -> None:
+    lines = (ROLE / "files/kepil.rules").read_text(encoding="utf-8").splitlines()
+    stated = [line for line in lines if line and not line.startswith("#")]
+    assert all(line.startswith("drop ") for line in stated)
+    numbers = [int(number) for line in stated for number in re.findall(r"\bsid:(\d+);", line)]
+    assert len(numbers) == len(set(numbers)) == len(stated)
+    assert all(1000000 <= number < 1001000 for number in numbers)
+
+
+@pytest.mark.clause("GW-2")
+def test_the_pair_tells_the_partner_and_nobody_else() -> None:
+    text = rendered("conntrackd.conf")
+    assert re.findall(r"IPv4_Destination_Address (\S+)", text) == ["198.18.8.12"]
+    assert "Port 3780" in text
+    assert "Multicast" not in text
+
+
+def test_further_addresses_move_with_the_pairs() -> None:
+    text = rendered("keepalived.conf", gateway_virtual_beside={"users1": "198.18.10.1/24"})
+    assert "198.18.10.1/24 dev users1" in text
+    assert re.search(r"track_interface \{\s+users1\s+\}", text)
 
 
 @pytest.mark.clause("GW-20")

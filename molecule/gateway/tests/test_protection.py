@@ -1,0 +1,161 @@
+"""LQ-A3-6: intrusion prevention, floods, and changes of policy that nobody feels."""
+
+from __future__ import annotations
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.gateway_users import Gateway, eventually
+
+testinfra_hosts = ["ansible://gw01"]
+TEST = "KEPIL-INTRUSION-TEST"
+HARMFUL = {
+    "a request": {"port": 80, "path": f"/{TEST}"},
+    "an answer": {"port": 80, "path": "/harmful"},
+    "an exception": {"port": 8024, "says": TEST, "lasts": 1},
+}
+
+
+def counted(gateway: Gateway, comment: str) -> int:
+    """Packets that the gateway's rules with a comment met."""
+    listing = gateway.host.check_output("nft list table inet gateway")
+    return sum(int(n) for n in re.findall(rf'counter packets (\d+) .*comment "{re.escape(comment)}"', listing))
+
+
+def flood(gateway: Gateway, port: int, count: int) -> None:
+    """First packets of connections from the enrolled user to the good origin."""
+    source, address = gateway.users["enrolled"], gateway.origins["good"]
+    gateway.host.check_output(f"ip netns exec users python3 /srv/flood.py {source} {address} {port} {count}")
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_intrusion_prevention_drops_what_a_rule_names(gateway: Gateway) -> None:
+    """In requests, in answers, and in what a signed exception opens; what no rule names passes beside it."""
+    name = gateway.sites["news"]
+    *stopped, page, tick = gateway.ask(
+        *({"name": name, "seconds": 2, **each} for each in HARMFUL.values()),
+        {"name": name, "port": 80},
+        {"port": 8024, "says": "go on", "lasts": 0.2},
+    )
+    assert [TEST in each["body"] or each["length"] for each in stopped] == [0] * len(stopped), list(HARMFUL)
+    assert page["body"] == "origin\n"
+    assert tick["body"].startswith("tick\n")
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_imported_rules_drop_by_severity_and_tell_else(gateway: Gateway) -> None:
+    name = gateway.sites["news"]
+    severe, mild = gateway.ask(
+        *({"name": name, "port": 80, "path": f"/?/ET-TEST-{number}", "seconds": 2} for number in (2000001, 2000002))
+    )
+    assert (severe["status"], mild["status"]) == (None, 200)
+    said = gateway.host.check_output("journalctl --identifier=suricata --output=cat --lines=20")
+    assert '"signature_id":2000002' in said
+
+
+@pytest.mark.clause("LQ-A3-6", "CP-9.4")
+def test_it_tells_who_and_which_rule_and_never_what_for(gateway: Gateway) -> None:
+    gateway.ask({"name": gateway.sites["news"], "seconds": 1, **HARMFUL["a request"]})
+    lines = gateway.host.check_output("journalctl --identifier=suricata --output=cat --lines=20").splitlines()
+    events: list[dict[str, Any]] = [json.loads(line) for line in lines if line.startswith("{")]
+    alerts = [each for each in events if each["event_type"] == "alert"]
+    assert alerts
+    assert alerts[-1]["src_ip"] == gateway.users["enrolled"]
+    assert (alerts[-1]["alert"]["signature_id"], alerts[-1]["alert"]["action"]) == (1000001, "blocked")
+    assert not [line for line in lines if TEST in line]
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_it_has_no_rights_but_what_it_needs(gateway: Gateway) -> None:
+    """Threat: who finds a fault in its parsers owns the gateway. It is nobody's account, with one capability."""
+    said = gateway.host.check_output(
+        "systemctl show suricata --property=DynamicUser,NoNewPrivileges,ProtectSystem,CapabilityBoundingSet"
+    )
+    assert set(said.splitlines()) == {
+        "DynamicUser=yes",
+        "NoNewPrivileges=yes",
+        "ProtectSystem=strict",
+        "CapabilityBoundingSet=cap_net_admin",
+    }
+    assert int(gateway.host.check_output("ps -o uid= -C Suricata-Main")) > 60000
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_a_flood_of_handshakes_does_not_reach_an_exceptions_destination(gateway: Gateway) -> None:
+    """The SYN proxy: above the limit the destination hears only of those who finish; who does gets through meanwhile,
+    and is looked into."""
+    seen = "ip netns exec origins nft"
+    gateway.host.check_output(
+        f"{seen} 'table ip flood {{ chain seen {{ type filter hook input priority 0;"
+        " tcp dport 8024 tcp flags & (syn | ack) == syn counter; }; }'"
+    )
+    try:
+        flood(gateway, 8024, 1500)
+        honest = {"port": 8024, "says": "go on", "lasts": 0.1, "source": gateway.users["moving"]}
+        answers = gateway.ask(*[honest] * 50)
+        (harmful,) = gateway.ask({"seconds": 2, **HARMFUL["an exception"]})
+        (arrived,) = re.findall(r"counter packets (\d+)", gateway.host.check_output(f"{seen} list table ip flood"))
+    finally:
+        gateway.host.check_output(f"{seen} delete table ip flood")
+    assert [each["body"][:5] for each in answers] == ["tick\n"] * 50
+    assert harmful["body"] == ""
+    assert 50 <= int(arrived) < 500, "of 1,500 and 50"
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_who_opens_too_many_connections_a_second_is_held_up_alone(gateway: Gateway) -> None:
+    too_many = "LQ-A3-6: too many a second"
+    before = counted(gateway, too_many)
+    flood(gateway, 443, 1500)
+    (other,) = gateway.ask({"name": gateway.sites["finance"], "source": gateway.users["moving"]})
+    assert counted(gateway, too_many) > before
+    assert other["status"] == 200
+    eventually(gateway.passes)
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_who_holds_too_many_connections_gets_no_more(gateway: Gateway) -> None:
+    code = (
+        "import socket; held = []; refused = 0\n"
+        "for _ in range(200):\n"
+        "    stream = socket.socket(); stream.settimeout(0.05)\n"
+        f"    stream.bind(('{gateway.users['moving']}', 0))\n"
+        "    try:\n"
+        f"        stream.connect(('{gateway.origins['good']}', 80)); held.append(stream)\n"
+        "    except OSError: refused += 1\n"
+        "print(len(held), refused)"
+    )
+    said = gateway.host.check_output(f'ip netns exec users python3 -c "{code}"')
+    held, refused = map(int, said.split())
+    assert held <= 150
+    assert refused >= 50
+    assert gateway.passes(), "another user is not concerned"
+
+
+@pytest.mark.clause("GW-2")
+def test_changes_take_no_connection_away(gateway: Gateway) -> None:
+    """Squid and Suricata read their settings again, the policy's elements are replaced, and at last all of the
+    gateway's rules, while a download is inspected, one is spliced and one is routed."""
+    flows: dict[str, dict[str, Any]] = {
+        "inspected": {"name": gateway.sites["news"], "path": "/brief", "seconds": 20},
+        "spliced": {"name": gateway.sites["finance"], "path": "/brief", "seconds": 20},
+        "routed": {"port": 8024, "says": "go on", "lasts": 9, "seconds": 20},
+    }
+    anew = "nft -f /etc/kepil/gateway/gateway.nft && iptables-nft-restore /etc/kepil/gateway/intrusion/queue.rules"
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(gateway.ask, *flows.values())
+        eventually(lambda: "8024" in gateway.host.check_output("ip netns exec origins ss -Htn state established"))
+        gateway.host.check_output("systemctl reload squid suricata")
+        gateway.apply_policy()
+        gateway.host.check_output(f"rm -f /run/kepil-gateway/applied && {anew} && systemctl start kepil-gateway-apply")
+        inspected, spliced, routed = asked.result()
+    for name, each in zip(flows, (inspected, spliced, routed), strict=True):
+        print(f"{name}: the longest silence lasted {each['silence']} s")
+        assert each["error"] is None, name
+    assert inspected["length"] == spliced["length"] == 90 * len("drop\n")
+    assert gateway.issued(inspected["certificate"])
+    eventually(gateway.passes)
