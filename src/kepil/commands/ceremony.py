@@ -69,6 +69,16 @@ def register(nouns: Any) -> None:
     seal.add_argument("--person", required=True, metavar="ID")
     seal.add_argument("--key", required=True, type=Path, metavar="FILE")
 
+    stamp = _verb(verbs, "stamp", _stamp, "have the head of a bundle stamped by two time-stamping authorities")
+    stamp.add_argument("bundle", type=Path, metavar="BUNDLE")
+    stamp.add_argument(
+        "--tsa", required=True, action="append", metavar="URL", help="of an authority; #OID asks for a policy"
+    )
+    stamp.add_argument(
+        "--anchors", required=True, type=Path, metavar="FILE", help="certificates trusted for this (PEM)"
+    )
+    stamp.add_argument("--chain", type=Path, metavar="FILE", help="certificates that the answers may lack (PEM)")
+
     verify = _verb(verbs, "verify", _verify, "verify a bundle, offline; exit 0 if it proves what it says")
     verify.add_argument("bundle", type=Path, metavar="BUNDLE")
     _add_anchors(verify)
@@ -250,6 +260,14 @@ def _seal(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _stamp(arguments: argparse.Namespace) -> int:
+    from kepil.ceremony.stamp import stamp
+
+    for line in stamp(arguments.bundle, arguments.tsa, arguments.anchors, arguments.chain):
+        print(f"stamped by {line}")
+    return 0
+
+
 def _verify(arguments: argparse.Namespace) -> int:
     from kepil.ceremony.people import NAMESPACE
     from kepil.ceremony.verify import verify_bundle
@@ -265,7 +283,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     for note in proved.notes:
         print(f"note: {note}")
     if not proved.stamped_by:
-        print("not stamped yet: compare the head with the printed minutes (--head)")
+        print("its time is not proved: compare the head with the printed minutes (--head)")
     return 0
 
 
