@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kepil.commands import ceremony_acts
+from kepil.commands import ceremony_acts, ceremony_medium
 from kepil.errors import KepilError
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def register(nouns: Any) -> None:
     vouch.add_argument("--bundles", required=True, type=Path, metavar="FOLDER", help="holds a folder a bundle")
     _add_anchors(vouch)
     ceremony_acts.register(verbs)
+    ceremony_medium.register(verbs)
 
 
 def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
