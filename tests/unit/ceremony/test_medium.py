@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from kepil.ceremony.engine import Ceremony
+from kepil.ceremony.hold import hold
 from kepil.ceremony.medium import DIRECTIONS, Direction, MediumError, check_medium, sign_medium, write_medium
 from kepil.ceremony.people import People
 from kepil.cli import build_parser, main
@@ -209,6 +211,23 @@ def test_what_cannot_be_carried_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_medium(tmp_path / "medium", [tmp_path / "nothing"], CEREMONY, ENVIRONMENT, "to-root", AT)
     assert not (tmp_path / "medium").exists()
+
+
+@pytest.mark.clause("CP-6.1")
+def test_a_ceremony_goes_on_where_it_was_carried(hall: Hall, tmp_path: Path) -> None:
+    """Begun at one machine, carried to the root's, and held to its end there by the same people."""
+    ceremony = hall.open()
+    hall.until(ceremony, 3)
+    identity, environment = ceremony.course.ceremony, hall.plan.environment
+    medium = tmp_path / "medium"
+    write_medium(medium, [hall.folder], identity, environment, "to-root", datetime.now(UTC))
+    for who in ("operator-1", "witness-1"):
+        sign_medium(medium, who, hall.keys / who, hall.people, quiet=True)
+    check(medium, hall.people, ceremony=identity, environment=environment)
+    shutil.rmtree(hall.folder)
+    carried = Ceremony.resume(tmp_path / "in/ceremony", "Carried to the root's host")
+    hold(carried, hall.module(), hall.desk())
+    assert carried.course.outcome == "completed"
 
 
 def test_from_the_command_line(hall: Hall, people: People, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
