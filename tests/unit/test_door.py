@@ -36,6 +36,8 @@ def test_help_is_no_error() -> None:
         (("test", "role", "nobody"), "there is no role scenario 'nobody'"),
         (("shell",), "shell needs one HOST"),
         (("ceremony", "root"), "ceremony takes NAME --rehearse"),
+        (("image",), "image takes HOST, and --bill FILE"),
+        (("image", "root01", "--bill"), "image takes HOST, and --bill FILE"),
         (("up", "--network", "terraform"), "up takes --network pulumi, ansible or auto"),
     ],
 )

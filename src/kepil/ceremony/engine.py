@@ -75,6 +75,7 @@ class Ceremony:
         """Take up an interrupted ceremony. Raises KepilError where the folder holds none, or one that is over."""
         Journal(folder / JOURNAL).recover()
         made = cls(folder)
+        (folder / FILES).mkdir(exist_ok=True)  # a medium carries no empty folder
         made._append("resumed", {"reason": reason})
         return made
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kepil.commands import ceremony_acts
+from kepil.commands import ceremony_acts, ceremony_medium
 from kepil.errors import KepilError
 
 if TYPE_CHECKING:
@@ -69,6 +69,16 @@ def register(nouns: Any) -> None:
     seal.add_argument("--person", required=True, metavar="ID")
     seal.add_argument("--key", required=True, type=Path, metavar="FILE")
 
+    stamp = _verb(verbs, "stamp", _stamp, "have the head of a bundle stamped by two time-stamping authorities")
+    stamp.add_argument("bundle", type=Path, metavar="BUNDLE")
+    stamp.add_argument(
+        "--tsa", required=True, action="append", metavar="URL", help="of an authority; #OID asks for a policy"
+    )
+    stamp.add_argument(
+        "--anchors", required=True, type=Path, metavar="FILE", help="certificates trusted for this (PEM)"
+    )
+    stamp.add_argument("--chain", type=Path, metavar="FILE", help="certificates that the answers may lack (PEM)")
+
     verify = _verb(verbs, "verify", _verify, "verify a bundle, offline; exit 0 if it proves what it says")
     verify.add_argument("bundle", type=Path, metavar="BUNDLE")
     _add_anchors(verify)
@@ -80,6 +90,7 @@ def register(nouns: Any) -> None:
     vouch.add_argument("--bundles", required=True, type=Path, metavar="FOLDER", help="holds a folder a bundle")
     _add_anchors(vouch)
     ceremony_acts.register(verbs)
+    ceremony_medium.register(verbs)
 
 
 def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -250,6 +261,14 @@ def _seal(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _stamp(arguments: argparse.Namespace) -> int:
+    from kepil.ceremony.stamp import stamp
+
+    for line in stamp(arguments.bundle, arguments.tsa, arguments.anchors, arguments.chain):
+        print(f"stamped by {line}")
+    return 0
+
+
 def _verify(arguments: argparse.Namespace) -> int:
     from kepil.ceremony.people import NAMESPACE
     from kepil.ceremony.verify import verify_bundle
@@ -265,7 +284,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     for note in proved.notes:
         print(f"note: {note}")
     if not proved.stamped_by:
-        print("not stamped yet: compare the head with the printed minutes (--head)")
+        print("its time is not proved: compare the head with the printed minutes (--head)")
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from kepil.estate import way
 from kepil.estate.access import ssh_config
-from kepil.estate.inventory import all_variables, environment_sources, read_estate, read_listing
+from kepil.estate.inventory import all_variables, environment_sources, host_groups, read_estate, read_listing
 from kepil.estate.model import Estate, EstateError
 from kepil.pki.credential import read_certificate
 
@@ -35,6 +35,12 @@ def register(nouns: Any) -> None:
     drawing.add_argument("--environment", metavar="NAME", help="an inventory (default: the configured one)")
     drawing.add_argument("folder", type=Path)
     drawing.set_defaults(run=draw)
+    image = verbs.add_parser("image", help="build the disk image of a host without a network, and its bill")
+    image.add_argument("host")
+    image.add_argument("--environment", default="production", metavar="NAME", help="default: production")
+    image.add_argument("--out", type=Path, metavar="FOLDER", help="not there yet; default: build/image/HOST")
+    image.add_argument("--bill", type=Path, metavar="FILE", help="of an earlier build: refuse what is not in it")
+    image.set_defaults(run=build_image)
     container = verbs.add_parser("container", help="name of a host's container")
     container.add_argument("host")
     container.set_defaults(run=print_container)
@@ -115,6 +121,19 @@ def draw(arguments: argparse.Namespace) -> int:
     sources = environment_sources(Path("inventories"), chosen) if chosen else ()
     for path in folder.draw(read_estate(read_listing(sources)), arguments.folder):
         print(path)
+    return 0
+
+
+def build_image(arguments: argparse.Namespace) -> int:
+    """Build an offline host's image and bill, and say where they lie."""
+    from kepil.estate import offline, substrate  # noqa: PLC0415 what builds is on the controller only, not on hosts
+
+    project = Path.cwd()
+    listing = read_listing(environment_sources(Path("inventories"), arguments.environment))
+    chosen = offline.packages(project, arguments.host, host_groups(listing), listing["_meta"]["hostvars"])
+    out: Path = (arguments.out or Path("build/image", arguments.host)).absolute()
+    made = offline.build(project, arguments.host, chosen, substrate.mirror(), out, arguments.bill)
+    print((made.parent / "SHA256SUMS").read_text(encoding="ascii"), end="")
     return 0
 
 

@@ -73,6 +73,13 @@ def role_packages(roles: Path, role: str) -> list[str]:
     return [f"{package}/{suite}" if suite else package for package in variables.get(f"__{role}_packages", [])]
 
 
+def host_packages(project: Path, host: str, groups: Groups) -> set[str]:
+    """Debian packages of all roles that the layers apply to a host."""
+    plays = read_plays(project / "playbooks" / "layers")
+    applied = {role for play in plays if matches(play["hosts"], host, groups) for role in play_roles(play)}
+    return {package for role in applied for package in role_packages(project / "roles", role)}
+
+
 def _tag(kind: str, content: Iterable[str]) -> str:
     digest = hashlib.sha256("\n".join(content).encode()).hexdigest()[:12]
     return f"kepil/{kind}:{digest}"
@@ -98,8 +105,7 @@ def images(project: Path, groups: Groups, mirror: str) -> dict[str, Any]:
     layers: dict[str, dict[str, Any]] = {}
     of_host: dict[str, str] = {}
     for host in standing:
-        applied = [r for play in plays if matches(play["hosts"], host, groups) for r in play_roles(play)]
-        packages = sorted({p for role in applied for p in role_packages(roles, role)} - set(base_packages))
+        packages = sorted(host_packages(project, host, groups) - set(base_packages))
         if not packages:
             of_host[host] = base["tag"]
             continue

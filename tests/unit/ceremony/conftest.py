@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kepil.ceremony.bundle import pack, sign_seal
 from kepil.ceremony.definition import read_definition
 from kepil.ceremony.desk import Unattended
 from kepil.ceremony.engine import Ceremony
@@ -124,3 +125,16 @@ def hall(tmp_path: Path, keys: Path, hierarchies: dict[str, Any]) -> Hall:
     """Everything is ready to begin, with one hierarchy."""
     plan = planned(tmp_path, definition(), {"rsa": hierarchies["rsa"]})
     return Hall(tmp_path / "ceremony", keys, plan, rehearsal_people(plan, keys))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, keys: Path, hierarchies: dict[str, Any]) -> tuple[Hall, Path]:
+    """A ceremony that is over, and its sealed bundle."""
+    folder = tmp_path_factory.mktemp("made")
+    plan = planned(folder, definition(), {"rsa": hierarchies["rsa"]})
+    hall = Hall(folder / "ceremony", keys, plan, rehearsal_people(plan, keys))
+    hall.hold(hall.open())
+    pack(hall.folder, folder / "bundle")
+    for who in ("auditor-1", "custodian-1"):
+        sign_seal(folder / "bundle", who, keys / who, hall.people, quiet=True)
+    return hall, folder / "bundle"

@@ -54,7 +54,7 @@ def test_a_rehearsal_from_the_plan_to_the_proof(tmp_path: Path, capsys: pytest.C
     assert run("verify", folder / "bundle", "--signers", signers) == 0
     told = capsys.readouterr().out
     assert "vouches for krnca-rsa: SHA-256 " in told
-    assert "not stamped yet" in told
+    assert "its time is not proved" in told
     journal = folder / "bundle/journal.jsonl"
     journal.write_text(journal.read_text().replace("Trial", "Tryal"))
     refused(capsys, "journal.jsonl: line 2: its 'previous'", "verify", folder / "bundle", "--signers", signers)

@@ -1,4 +1,4 @@
-"""What docs/ceremonies.md tells people to type is what the command line takes, and its table is what there is."""
+"""What the pages on ceremonies tell people to type is what the command line takes, and the table is what there is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from kepil.journal.chain import Journal
 from .conftest import PROJECT, SCRIPTS, Hall
 
 PAGE = (PROJECT / "docs/ceremonies.md").read_text(encoding="utf-8")
-TYPED = re.findall(r"^ *(kepil ceremony .*)$", PAGE, flags=re.MULTILINE)
+AIR_GAP = (PROJECT / "docs/air-gap.md").read_text(encoding="utf-8")
+TYPED = re.findall(r"^ *(kepil ceremony .*)$", (PAGE + AIR_GAP).replace("\\\n", " "), flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", TYPED)

@@ -1,0 +1,209 @@
+"""What crosses to and from the offline root: a folder with a manifest, signed by who wrote it and by who looked on.
+
+A medium holds `files/`, `manifest.json`, which lists each of them by size and SHA-256, and `signatures/PERSON.sig`. On
+arrival nothing is used in place: what was checked, to the byte, is copied to a new folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Final, Literal, get_args
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from kepil.ceremony.people import NAMESPACE, People
+from kepil.ceremony.roles import INDEPENDENT, Role
+from kepil.ceremony.statement import TIME, parse_time
+from kepil.errors import KepilError
+from kepil.journal.chain import canonical
+from kepil.signed.document import Document, Name, Sha256, parse, write_once
+from kepil.signed.signatures import make_signature
+
+MANIFEST, FILES, SIGNATURES = "manifest.json", "files", "signatures"
+CARRIER: Final[Role] = "operator"
+
+Direction = Literal["to-root", "from-root"]
+DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
+Place = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63}){0,7}$")]
+"""Below `files/`, with `/`: no part begins with a dot, so none leads outside."""
+
+
+class MediumError(KepilError):
+    """A medium is not to be used; the message names the medium, what is wrong with it and the remedy."""
+
+
+class Carried(Document):
+    """A file on the medium; the size is in octets."""
+
+    size: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+
+
+class Manifest(Document):
+    """What a medium holds, for which ceremony, and where it goes."""
+
+    ceremony: Name
+    environment: Name
+    direction: Direction
+    made_at: Annotated[str, AfterValidator(lambda text: parse_time(text) and text)]
+    files: Annotated[dict[Place, Carried], Field(min_length=1)]
+
+    @property
+    def content(self) -> bytes:
+        """The bytes that are signed."""
+        return canonical(self.model_dump(mode="json"))
+
+
+def write_medium(
+    medium: Path, sources: Iterable[Path], ceremony: str, environment: str, direction: Direction, at: datetime
+) -> Manifest:
+    """Copy files, and folders with all that is in them, to a new medium, unsigned yet. Raises KepilError, OSError."""
+    if medium.exists():
+        raise MediumError(f"{medium} is there already and is never replaced: choose another name")
+    fresh = medium.with_name(f".{medium.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)  # what an interrupted run left
+    (fresh / FILES).mkdir(parents=True)
+    for source in sources:
+        for path, place in _below(source, source.name):
+            target = fresh / FILES / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_once(target, _read(path))
+    files = {place: _carried(_read(path)) for path, place in _below(fresh / FILES, "")}
+    stated = {"ceremony": ceremony, "environment": environment, "direction": direction, "made_at": at.strftime(TIME)}
+    content = canonical(stated | {"files": {place: one.model_dump() for place, one in files.items()}})
+    manifest = parse(content, Manifest, medium / MANIFEST)
+    write_once(fresh / MANIFEST, manifest.content)
+    fresh.rename(medium)
+    return manifest
+
+
+def sign_medium(medium: Path, person: str, key: Path, people: People, *, quiet: bool = False) -> Path:
+    """Add a signature under the manifest. Raises KepilError."""
+    _refuse_other_roles(medium, person, people)
+    made = make_signature(_read(medium / MANIFEST), key, NAMESPACE, quiet=quiet)
+    (medium / SIGNATURES).mkdir(exist_ok=True)
+    path = medium / SIGNATURES / f"{person}.sig"
+    write_once(path, made)
+    return path
+
+
+def check_medium(
+    medium: Path,
+    people: People,
+    ceremony: str,
+    environment: str,
+    direction: Direction,
+    out: Path,
+    since: datetime | None = None,
+) -> Manifest:
+    """Copy what a medium holds to a new folder, if it is what its signers wrote, for this ceremony, in this direction.
+
+    With `since`, what was written before then is refused: an earlier crossing's. Raises KepilError, OSError.
+    """
+    if out.exists():
+        raise MediumError(f"{out} is there already and is never replaced: choose another name")
+    content = _signed(medium, people)
+    manifest = parse(content, Manifest, medium / MANIFEST)
+    if manifest.content != content:
+        raise MediumError(f"{medium / MANIFEST}: not as this project writes manifests: write the medium again")
+    expected = {"ceremony": ceremony, "environment": environment, "direction": direction}
+    if wrong := [f"{name} {getattr(manifest, name)}" for name in expected if getattr(manifest, name) != expected[name]]:
+        raise MediumError(f"{medium}: it is of {', '.join(wrong)}, not of {', '.join(expected.values())}")
+    if since is not None and parse_time(manifest.made_at) < since:
+        raise MediumError(f"{medium}: written {manifest.made_at}, before {since.strftime(TIME)}: an earlier crossing's")
+    _take(medium, manifest, out)
+    return manifest
+
+
+def _signed(medium: Path, people: People) -> bytes:
+    """The manifest's bytes, once its signatures hold: one of who carries, one of who is independent."""
+    allowed = {MANIFEST, FILES, SIGNATURES}
+    if strangers := sorted(path.name for path in medium.iterdir() if path.name not in allowed):
+        raise MediumError(f"{medium}: no part of a medium: {', '.join(strangers)}: throw it away and start over")
+    content = _read(medium / MANIFEST)
+    manifest = parse(content, Manifest, medium / MANIFEST)
+    roles: set[Role] = set()
+    with TemporaryDirectory(prefix="kepil-medium-") as folder:
+        known = people.allowed_signers(Path(folder))
+        for path, name in _below(medium / SIGNATURES, ""):
+            person = name.removesuffix(".sig")
+            roles |= _refuse_other_roles(medium, person, people)
+            signature = Path(folder, name)
+            signature.write_bytes(_read(path))
+            known.verify(content, signature, person, parse_time(manifest.made_at))
+    if CARRIER not in roles or INDEPENDENT.isdisjoint(roles):
+        raise MediumError(
+            f"{medium}: it needs the signatures of an {CARRIER} who wrote it and of auditor or witness "
+            f"who looked on; it has those of {', '.join(sorted(roles)) or 'nobody'}: kepil ceremony medium sign"
+        )
+    return content
+
+
+def _refuse_other_roles(medium: Path, person: str, people: People) -> set[Role]:
+    """The roles of a signer. Raises MediumError for one who has no part in carrying."""
+    known = people.get(person)
+    if known is None:
+        raise MediumError(f"{medium}: {person} took no part: {', '.join(one.id for one in people.people)}")
+    roles = set(known.roles) & {CARRIER, *INDEPENDENT}
+    if not roles:
+        raise MediumError(
+            f"{medium}: {person} is {', '.join(known.roles)} and signs no media: {CARRIER} and witness do"
+        )
+    return roles
+
+
+def _take(medium: Path, manifest: Manifest, out: Path) -> None:
+    """Copy every file, and compare what was copied. Raises MediumError that names every fault; `out` is made last."""
+    found = {place: path for path, place in _below(medium / FILES, "")}
+    faults = [f"{place} is missing" for place in manifest.files if place not in found]
+    faults += [f"{place} is not in its manifest" for place in found if place not in manifest.files]
+    contents = {place: _read(path) for place, path in found.items() if place in manifest.files}
+    faults += [f"{place} was changed" for place, read in contents.items() if _carried(read) != manifest.files[place]]
+    if faults:
+        raise MediumError(f"{medium}: {'; '.join(sorted(faults))}: throw it away and start over")
+    fresh = out.with_name(f".{out.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)  # what an interrupted run left
+    for place, read in contents.items():
+        (fresh / place).parent.mkdir(parents=True, exist_ok=True)
+        write_once(fresh / place, read)
+    fresh.rename(out)
+
+
+def _below(path: Path, place: str) -> Iterator[tuple[Path, str]]:
+    """Every file at or below a path, with its place. Raises MediumError for what is neither a file nor a folder."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        if place:
+            raise
+        return
+    if stat.S_ISREG(mode):
+        yield path, place
+    elif stat.S_ISDIR(mode):
+        for one in sorted(path.iterdir()):
+            yield from _below(one, f"{place}/{one.name}" if place else one.name)
+    else:
+        raise MediumError(f"{path}: a medium holds plain files and folders: throw it away and start over")
+
+
+def _read(path: Path) -> bytes:
+    """A plain file's content; a link is not followed, and a pipe is not waited for. Raises MediumError."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise MediumError(f"{path}: no plain file that can be read: {error.strerror}") from error
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise MediumError(f"{path}: a medium holds plain files and folders: throw it away and start over")
+        return file.read()
+
+
+def _carried(content: bytes) -> Carried:
+    return Carried(size=len(content), sha256=sha256(content).hexdigest())
