@@ -16,19 +16,42 @@ def main(name: str) -> int:
     """Exit status 0 when the scenario passed every phase, none of them missing."""
     log = Path("build/molecule") / f"{name}.log"
     started = time.monotonic()
-    with log.open("w") as output:
-        command = ["timeout", str(LONGEST_SECONDS), "molecule", "test", "--scenario-name", name]
-        status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
-    seconds = time.monotonic() - started
-    text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text())
+    status, seconds = run(name, log)
+    total = time.monotonic() - started
+    text = _plain(log.read_text())
     missing = [phase for phase in PHASES if not re.search(rf"{phase}: Executed: Successful", text)]
     if status != 0 or missing:
         print(text)
-        print(f"role {name}: failed in {', '.join(missing) or 'destroy'} after {seconds:.0f} s ({log})", flush=True)
+        print(f"role {name}: failed in {', '.join(missing) or 'destroy'} after {total:.0f} s ({log})", flush=True)
         return 1
     tests = re.findall(r"(\d+) passed", text)
-    print(f"role {name}: {', '.join(PHASES)} passed, {tests[-1] if tests else 0} tests, {seconds:.0f} s", flush=True)
+    each = ", ".join(f"{phase} {taken:.0f}" for phase, taken in seconds.items())
+    count = tests[-1] if tests else 0
+    print(f"role {name}: {', '.join(PHASES)} passed, {count} tests, {total:.0f} s ({each})", flush=True)
     return 0
+
+
+def run(name: str, log: Path) -> tuple[int, dict[str, float]]:
+    """Exit status, and seconds by phase; the output is in `log`."""
+    command = ["timeout", str(LONGEST_SECONDS), "molecule", "test", "--scenario-name", name]
+    seconds: dict[str, float] = {}
+    begun = time.monotonic()
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as molecule,
+    ):
+        for line in molecule.stdout or ():
+            output.write(line)
+            if executing := re.search(r"➜ (\w+): Executing$", _plain(line).rstrip()):
+                begun = time.monotonic()
+                seconds.setdefault(executing[1], 0)
+            elif executed := re.search(r"➜ (\w+): Executed", _plain(line)):
+                seconds[executed[1]] = seconds.get(executed[1], 0) + time.monotonic() - begun
+    return molecule.returncode, seconds
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 if __name__ == "__main__":
