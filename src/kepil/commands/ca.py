@@ -22,6 +22,7 @@ from kepil.pki.profile import load_member
 from kepil.pki.publish import publish
 from kepil.pki.settings import CaSettings
 from kepil.pki.store import SESSION_OPTIONS, Store
+from kepil.pki.web.log import configure_logging
 
 
 class CommandError(KepilError):
@@ -103,6 +104,7 @@ def _issue(arguments: argparse.Namespace) -> int:
 
 
 def _crl(arguments: argparse.Namespace) -> int:
+    configure_logging()
     settings = CaSettings.load(arguments.settings)
     numbers: dict[str, dict[str, int]] = {}
     failures = []
