@@ -14,7 +14,7 @@ from kepil.pki.web.ocsp import ResponseCache
 
 NOW = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
 GOOD = CertificateStatus()
-RESPONSE = SignedResponse(b"signed", NOW, NOW + timedelta(hours=9))
+RESPONSE = SignedResponse(b"signed", NOW, NOW + timedelta(hours=9), NOW)
 QUESTION = CertificateId(b"a CertID", b"issuer", 4)
 
 
@@ -35,7 +35,7 @@ def test_a_response_is_reused_while_true_and_less_than_half_over(
     valid_hours: float, hours: float, status: CertificateStatus, kept: bool
 ) -> None:
     """Baseline Requirements 4.9.10: half of the validity, and four days at most."""
-    response = SignedResponse(b"signed", NOW, NOW + timedelta(hours=valid_hours))
+    response = SignedResponse(b"signed", NOW - timedelta(days=30), NOW + timedelta(hours=valid_hours), NOW)
     cache = ResponseCache()
     cache.put(QUESTION, GOOD, response)
     assert cache.get(QUESTION, status, NOW + timedelta(hours=hours)) == (response if kept else None)
