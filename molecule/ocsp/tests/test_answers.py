@@ -20,7 +20,7 @@ TLS = (
     "--cacert /etc/ssl/kepil/internal-ca.crt"
     " --cert /etc/ssl/kepil/internal.crt --key /etc/ssl/private/kepil-internal.key"
 )
-PATIENCE_SECONDS = 15
+PATIENCE_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
