@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ import psycopg
 
 from kepil.commands import NOUNS
 from kepil.errors import KepilError
+from kepil.priority import prefix
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(parsed.run(parsed))
     except (KepilError, psycopg.Error, OSError) as error:
-        print(f"kepil: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{prefix(logging.ERROR, sys.stderr)}kepil: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
 
 

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from shlex import quote as quoted
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ TLS = (
     "--cacert /etc/ssl/kepil/internal-ca.crt"
     " --cert /etc/ssl/kepil/internal.crt --key /etc/ssl/private/kepil-internal.key"
 )
-PATIENCE_SECONDS = 15
+PATIENCE_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +168,22 @@ def core_down() -> Iterator[None]:
     core.check_output("systemctl start postgresql@17-main.service kepil-ca.socket kepil-ca.service")
 
 
+def health_of(name: str) -> tuple[int, dict[str, Any]]:
+    """Status and report of a responder, as monitoring on its host reads them."""
+    answer = Host.get_host(f"ansible://{name}").check_output(f"python3 -c {quoted(READ_HEALTH)}")
+    status, report = answer.split(maxsplit=1)
+    return int(status), json.loads(report)
+
+
+READ_HEALTH = """
+import socket
+s = socket.socket(socket.AF_UNIX); s.connect("/run/kepil-ocsp/http.sock")
+s.sendall(b"GET /health HTTP/1.0\\r\\n\\r\\n")
+head, body = b"".join(iter(lambda: s.recv(4096), b"")).split(b"\\r\\n\\r\\n")
+print(head.split()[1].decode(), body.decode())
+"""
+
+
 @pytest.mark.usefixtures("core_down")
 def test_it_answers_while_the_core_is_down_even_after_a_restart(client: Host, url: str, serial: str) -> None:
     """CP-4.10, CP-2.1 (24x7). Threat: whoever stops the core stops every check of every certificate."""
@@ -175,6 +192,8 @@ def test_it_answers_while_the_core_is_down_even_after_a_restart(client: Host, ur
     answer = ask_until(client, url, ": good")
     assert "leaf.pem: good" in answer
     assert "Response verify OK" in answer
+    status, health = health_of("ocsp01")
+    assert (status, health["healthy"], health["primary"]) == (200, True, "away")
 
 
 def test_a_revocation_shows_with_its_reason(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from email import message_from_string, policy
 from itertools import count
 from typing import Any
 
 import pytest
+from testinfra.host import Host
 
 from kepil.ra.problem import document
 
@@ -139,7 +141,11 @@ def test_hosts_are_no_officers(branch: Branch) -> None:
 
 @pytest.mark.clause("CP-6.7")
 def test_without_a_certificate_or_with_old_tls(branch: Branch) -> None:
-    assert branch.curl(None)[0] in ("400", "000")
+    status, body = branch.curl(None)
+    assert (status, json.loads(body)) == (
+        "400",
+        document("certificate-missing", "no TLS certificate came, or none that the estate certified"),
+    )
     assert branch.curl(officer("registrar"), extra="--tls-max 1.2")[0] == "000"
 
 
@@ -173,3 +179,22 @@ def test_what_nginx_refuses_reads_as_what_the_service_refuses(branch: Branch) ->
     assert refused
     body = branch.host.check_output(f"cat {refused[0]}")
     assert json.loads(body) == document("too-many-requests", "more requests at once than an officer may send")
+
+
+@pytest.fixture
+def away(inventory: dict[str, Any]) -> Iterator[None]:
+    """The service is not there; nginx is."""
+    host = Host.get_host(f"ansible://{inventory['ra']['hosts'][0]}")
+    host.check_output("systemctl stop kepil-ra.socket kepil-ra.service")
+    yield
+    host.check_output("systemctl start kepil-ra.socket kepil-ra.service")
+
+
+@pytest.mark.usefixtures("away")
+def test_a_service_that_is_away_is_told_in_the_same_form(branch: Branch) -> None:
+    """Threat: a client that reads problem documents breaks off at a page of HTML, and an application is sent twice."""
+    status, body = branch.curl(officer("registrar"))
+    assert (status, json.loads(body)) == (
+        "503",
+        document("registration-unavailable", "the registration authority does not answer"),
+    )

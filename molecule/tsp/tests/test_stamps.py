@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,8 @@ testinfra_hosts = ["ansible://organisation"]
 HERE = "/root/molecule-tsp"
 TYPE = "-H 'Content-Type: application/timestamp-query'"
 PATIENCE_SECONDS = 90
+STAMPS = 50
+"""From each node, one after the other."""
 
 
 @pytest.fixture(params=["rsa", "gost", "pq"])
@@ -151,6 +154,24 @@ def test_the_door_takes_requests_only(host: Any, url: str, folder: str, argument
 def test_nobody_outside_sees_the_health(host: Any, url: str) -> None:
     """Threat: an attacker watches how far the clock may be off."""
     assert host.check_output(f"curl -s -o /dev/null -w '%{{http_code}}' {url}health") == "404"
+
+
+@pytest.mark.clause("CP-2.2")
+def test_no_two_stamps_have_one_serial_number(host: Any, folder: str, inventory: dict[str, Any]) -> None:
+    """RFC 3161 section 2.4.2. Threat: two nodes that know nothing of each other give one number twice."""
+    host.check_output(f"cd {folder} && openssl ts -query -data document -sha256 -no_nonce -out query.tsq 2>/dev/null")
+    serials: list[str] = []
+    nodes = inventory["tsp"]["hosts"]
+    for name in nodes:
+        variables = inventory["_meta"]["hostvars"][name]
+        there = f"--resolve tsp.{variables['estate_domain']}:80:{variables['estate_address']}"
+        printed = host.check_output(
+            f"cd {folder} && for n in $(seq {STAMPS}); do curl -sSf {there} {TYPE} --data-binary @query.tsq -o many.tsr"
+            f" http://tsp.{variables['estate_domain']}/ && openssl ts -reply -in many.tsr -text 2>&1; done"
+        )
+        serials += re.findall(r"Serial number: (\S+)", printed)
+    assert len(nodes) > 1
+    assert len(set(serials)) == len(serials) == STAMPS * len(nodes)
 
 
 @pytest.fixture

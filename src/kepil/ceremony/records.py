@@ -18,6 +18,7 @@ from kepil.ceremony.evidence import FILES, describe_certificate, describe_file, 
 from kepil.ceremony.statement import TIME
 from kepil.errors import KepilError
 from kepil.journal.chain import Journal
+from kepil.pki.algorithm import KEY_KINDS
 
 ACCOUNT = "account"
 """Folder in the ceremony's, with what each partition says of its module and of its keys: PARTITION.json."""
@@ -29,17 +30,6 @@ RETIRED = "retired"
 WRAPPING = "CMS AuthEnvelopedData, AES-256-GCM"
 """How a partition is wrapped (playbooks/ceremonies/steps/wrap.sh)."""
 
-_ALGORITHMS: Final = {
-    "rsa": ("RSA", None, "public exponent 65537"),
-    "ec": ("ECDSA", None, "named curve"),
-    "ed25519": ("Ed25519", 256, "edwards25519"),
-    "gost2012_256": ("GOST R 34.10-2012", 256, "paramset A"),
-    "gost2012_512": ("GOST R 34.10-2012", 512, "paramset A"),
-    "ml_dsa_44": ("ML-DSA-44", 10496, "FIPS 204"),
-    "ml_dsa_65": ("ML-DSA-65", 15616, "FIPS 204"),
-    "ml_dsa_87": ("ML-DSA-87", 20736, "FIPS 204"),
-}
-"""How people call keys of each type, how many bits their public keys have where the type says so, and settings."""
 _CURVES: Final = {"P-256": 256, "P-384": 384, "P-521": 521, "prime256v1": 256, "secp384r1": 384, "secp521r1": 521}
 
 
@@ -153,15 +143,15 @@ class Records:
     def _key(self, name: str, _hall: Path) -> dict[str, Any]:
         record = self._record("keys", name, "public_key_sha256", "key_uri", "key", "module")
         key = record["key"]
-        algorithm, bits, settings = _ALGORITHMS[key["type"]]
+        sort = KEY_KINDS[key["type"]]
         in_file = not str(record["key_uri"]).startswith("pkcs11:")
         return {
             "identifier": record["key_uri"],
-            "algorithm": algorithm,
-            "bits": bits or key.get("bits") or _CURVES[key["curve"]],
+            "algorithm": sort.called,
+            "bits": sort.bits or key.get("bits") or _CURVES[key["curve"]],
             "sha256": record["public_key_sha256"],
             "module": f"none: file on {record['host']}" if in_file else record["module"],
-            "settings": f"curve {key['curve']}" if "curve" in key else settings,
+            "settings": f"curve {key['curve']}" if "curve" in key else sort.settings,
             "random_source": "OpenSSL CTR-DRBG of the host" if in_file else "the module itself",
         }
 

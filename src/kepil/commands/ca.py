@@ -22,6 +22,7 @@ from kepil.pki.profile import load_member
 from kepil.pki.publish import publish
 from kepil.pki.settings import CaSettings
 from kepil.pki.store import SESSION_OPTIONS, Store
+from kepil.pki.web.log import configure_logging
 
 
 class CommandError(KepilError):
@@ -43,7 +44,10 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
     crl = _verb(verbs, "crl", _crl, "make CRLs of every authority and publish them; print their numbers as JSON")
     crl.add_argument(
-        "--kind", required=True, choices=["full", "delta"], help="full: a complete CRL and a delta on top of it"
+        "--kind",
+        required=True,
+        choices=["full", "delta"],
+        help="full: a complete CRL and a delta on top of it; delta: a delta, and where a complete CRL is due both",
     )
 
     _verb(verbs, "publish", _publish, "put the certificates and the last CRLs on every repository host again")
@@ -100,16 +104,15 @@ def _issue(arguments: argparse.Namespace) -> int:
 
 
 def _crl(arguments: argparse.Namespace) -> int:
+    configure_logging()
     settings = CaSettings.load(arguments.settings)
-    # A complete CRL is followed by a delta, so that the published delta never precedes the published complete CRL.
-    kinds: tuple[CrlKind, ...] = ("full", "delta") if arguments.kind == "full" else ("delta",)
     numbers: dict[str, dict[str, int]] = {}
     failures = []
     with _authority(settings) as authority:
         for name in authority.names:
             numbers[name] = {}
             try:
-                for kind in kinds:
+                for kind in _kinds(authority, name, arguments.kind):
                     numbers[name][kind] = authority.make_crl(name, kind, arguments.actor).number
             except KepilError as error:  # the other authorities' CRLs are due all the same
                 failures.append(str(error))
@@ -118,6 +121,15 @@ def _crl(arguments: argparse.Namespace) -> int:
     if failures:
         raise CommandError("; ".join(failures))
     return 0
+
+
+def _kinds(authority: CertificateAuthority, name: str, asked: CrlKind) -> tuple[CrlKind, ...]:
+    """What a run makes for an authority.
+
+    A complete CRL is followed by a delta, so that the published delta never precedes the published complete CRL. A run
+    for deltas makes up for a complete CRL that its own run could not make: it would end before the next day's run.
+    """
+    return ("full", "delta") if asked == "full" or authority.complete_crl_due(name) else ("delta",)
 
 
 def _publish(arguments: argparse.Namespace) -> int:

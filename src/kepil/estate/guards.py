@@ -167,6 +167,15 @@ def _ceremonies(environment: Environment) -> Iterator[str]:
             )
 
 
+def _known_keys(environment: Environment) -> Iterator[str]:
+    for host in environment.estate.members("ca"):
+        if not environment.hosts[host.name].get("ca_known_keys"):
+            yield (
+                f"{host.name}: ca_known_keys names no list; without one keys of Debian's broken generator pass: "
+                "bring in the lists of package openssl-blacklist (docs/adr/0013-weak-keys.md)"
+            )
+
+
 CHECKS: dict[str, Check] = {
     "software_hsm": _software_hsm,
     "file_keys": _file_keys,
@@ -177,6 +186,7 @@ CHECKS: dict[str, Check] = {
     "host_keys": _host_keys,
     "secrets": _secrets,
     "log_retention": _log_retention,
+    "known_keys": _known_keys,
 }
 
 

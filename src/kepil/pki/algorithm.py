@@ -1,5 +1,6 @@
-"""The signature algorithms of the estate, as one table: adding one is a line of data.
+"""The kinds of key and the signature algorithms of the estate, as data.
 
+A kind whose keys and signatures OpenSSL makes and whose identifiers are bare is a line in KEY_KINDS; all else follows.
 RFC 4055 (RSA, PKCS #1 v1.5), RFC 5758 (ECDSA), RFC 8410 (Ed25519), RFC 9215 (GOST R 34.10-2012), RFC 9881 (ML-DSA).
 """
 
@@ -49,6 +50,72 @@ _RSA: Final = "1.2.840.113549.1.1"
 _ML_DSA: Final = "2.16.840.1.101.3.4.3"
 _GOST: Final = "1.2.643.7.1.1"
 
+
+@dataclass(frozen=True)
+class KeyKind:
+    """Keys of one type; `{bits}` and `{curve}` stand for what the key's data says.
+
+    `openssl` is the algorithm by `openssl genpkey`'s name, `option` what it needs beside it, `trial` the same for a key
+    that nobody relies on, where that is another; `pkcs11` the key type by `pkcs11-tool`'s name ("" where it has none).
+    `called` is what people call them, `bits` how long a public key is where the type says so, `settings` what else
+    papers tell of them. `oid` identifies keys that asn1crypto does not know, or that are `bare`: the identifier has no
+    parameters, the key is `bits` long to the octet, and signatures, which hash by themselves, have the same identifier.
+    """
+
+    openssl: str
+    called: str
+    settings: str
+    option: str = ""
+    trial: str = ""
+    pkcs11: str = ""
+    bits: int | None = None
+    oid: str = ""
+    bare: bool = False
+
+
+KEY_KINDS: Final = {
+    "rsa": KeyKind(
+        "RSA",
+        "RSA",
+        "public exponent 65537",
+        option="rsa_keygen_bits:{bits}",
+        trial="rsa_keygen_bits:1024",
+        pkcs11="rsa:{bits}",
+    ),
+    "ec": KeyKind(
+        "EC",
+        "ECDSA",
+        "named curve",
+        option="ec_paramgen_curve:{curve}",
+        trial="ec_paramgen_curve:P-256",
+        pkcs11="EC:{curve}",
+    ),
+    "ed25519": KeyKind("ED25519", "Ed25519", "edwards25519", bits=256, oid="1.3.101.112", bare=True),
+    # The first of the parameter sets that RFC 9215 leaves without a digest's.
+    "gost2012_256": KeyKind(
+        "gost2012_256",
+        "GOST R 34.10-2012",
+        "paramset A",
+        option="paramset:TCA",
+        pkcs11="GOSTR3410-2012-256:A",
+        bits=256,
+        oid=f"{_GOST}.1.1",
+    ),
+    "gost2012_512": KeyKind(
+        "gost2012_512",
+        "GOST R 34.10-2012",
+        "paramset A",
+        option="paramset:A",
+        pkcs11="GOSTR3410-2012-512:A",
+        bits=512,
+        oid=f"{_GOST}.1.2",
+    ),
+    "ml_dsa_44": KeyKind("ML-DSA-44", "ML-DSA-44", "FIPS 204", bits=10496, oid=f"{_ML_DSA}.17", bare=True),
+    "ml_dsa_65": KeyKind("ML-DSA-65", "ML-DSA-65", "FIPS 204", bits=15616, oid=f"{_ML_DSA}.18", bare=True),
+    "ml_dsa_87": KeyKind("ML-DSA-87", "ML-DSA-87", "FIPS 204", bits=20736, oid=f"{_ML_DSA}.19", bare=True),
+}
+"""By the names of the signature table's `key` column."""
+
 SIGNATURE_ALGORITHMS: Final = (
     SignatureAlgorithm("rsa", "sha256", "sha256_rsa", f"{_RSA}.11", openssl_digest="SHA256"),
     SignatureAlgorithm("rsa", "sha384", "sha384_rsa", f"{_RSA}.12", openssl_digest="SHA384"),
@@ -56,53 +123,20 @@ SIGNATURE_ALGORITHMS: Final = (
     SignatureAlgorithm("ec", "sha256", "sha256_ecdsa", f"{_ECDSA}.2", openssl_digest="SHA256"),
     SignatureAlgorithm("ec", "sha384", "sha384_ecdsa", f"{_ECDSA}.3", openssl_digest="SHA384"),
     SignatureAlgorithm("ec", "sha512", "sha512_ecdsa", f"{_ECDSA}.4", openssl_digest="SHA512"),
-    SignatureAlgorithm("ed25519", "", "ed25519", "1.3.101.112"),
     SignatureAlgorithm(
         "gost2012_256", "streebog256", "streebog256_gost2012_256", f"{_GOST}.3.2", openssl_digest="md_gost12_256"
     ),
     SignatureAlgorithm(
         "gost2012_512", "streebog512", "streebog512_gost2012_512", f"{_GOST}.3.3", openssl_digest="md_gost12_512"
     ),
-    SignatureAlgorithm("ml_dsa_44", "", "ml_dsa_44", f"{_ML_DSA}.17"),
-    SignatureAlgorithm("ml_dsa_65", "", "ml_dsa_65", f"{_ML_DSA}.18"),
-    SignatureAlgorithm("ml_dsa_87", "", "ml_dsa_87", f"{_ML_DSA}.19"),
+    *(SignatureAlgorithm(name, "", name, kind.oid) for name, kind in KEY_KINDS.items() if kind.bare),
 )
 
 
-@dataclass(frozen=True)
-class KeyKind:
-    """How keys of one type are made; `{bits}` and `{curve}` stand for what the key's data says.
-
-    `openssl` is the algorithm by `openssl genpkey`'s name, `option` what it needs beside it, `pkcs11` the key type by
-    `pkcs11-tool`'s name ("" where it has none).
-    """
-
-    openssl: str
-    option: str = ""
-    pkcs11: str = ""
-
-
-KEY_KINDS: Final = {
-    "rsa": KeyKind("RSA", "rsa_keygen_bits:{bits}", pkcs11="rsa:{bits}"),
-    "ec": KeyKind("EC", "ec_paramgen_curve:{curve}", pkcs11="EC:{curve}"),
-    "ed25519": KeyKind("ED25519"),
-    # The first of the parameter sets that RFC 9215 leaves without a digest's.
-    "gost2012_256": KeyKind("gost2012_256", "paramset:TCA", pkcs11="GOSTR3410-2012-256:A"),
-    "gost2012_512": KeyKind("gost2012_512", "paramset:A", pkcs11="GOSTR3410-2012-512:A"),
-    "ml_dsa_44": KeyKind("ML-DSA-44"),
-    "ml_dsa_65": KeyKind("ML-DSA-65"),
-    "ml_dsa_87": KeyKind("ML-DSA-87"),
-}
-"""By the names of the table's `key` column."""
-
-# What asn1crypto 1.5 does not know yet.
 _KEY_OIDS: Final = {
-    "gost2012_256": f"{_GOST}.1.1",
-    "gost2012_512": f"{_GOST}.1.2",
-    "ml_dsa_44": f"{_ML_DSA}.17",
-    "ml_dsa_65": f"{_ML_DSA}.18",
-    "ml_dsa_87": f"{_ML_DSA}.19",
+    name: kind.oid for name, kind in KEY_KINDS.items() if kind.oid and kind.oid not in keys.PublicKeyAlgorithmId._map
 }
+"""What asn1crypto 1.5 does not know yet."""
 _DIGEST_OIDS: Final = {"streebog256": f"{_GOST}.2.2", "streebog512": f"{_GOST}.2.3"}
 
 

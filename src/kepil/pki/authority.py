@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import psycopg
 
@@ -30,6 +30,7 @@ Connect = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 """Opens a connection that commits at the end of its `with`, or rolls back if that raises."""
 
 CrlKind = Literal["full", "delta"]
+CRL_KINDS: tuple[CrlKind, ...] = get_args(CrlKind)
 
 REASONS = {name: code for name, code in CRL_REASONS.items() if name not in ("certificateHold", "removeFromCRL")}
 """CRLReason (RFC 5280 section 5.3.1) without certificateHold and removeFromCRL: what is revoked stays revoked."""
@@ -273,6 +274,26 @@ class CertificateAuthority:
         log.info("made crl authority=%s kind=%s number=%d", authority, kind, number)
         return crl
 
+    def complete_crl_due(self, authority: str) -> bool:
+        """Whether the last complete CRL is as old as one may be before the next is made (CP-2.3).
+
+        False where there is none yet: the first is made on purpose. Raises UnknownAuthorityError, psycopg.Error.
+        """
+        issuer = self.issuer(authority)
+        with self._connect() as connection:
+            store = Store(connection)
+            since = _since_due(store, issuer.name, "full", self._crl.full, store.cut(issuer.name))
+        return since is not None and since >= timedelta(0)
+
+    def crl_ends(self) -> dict[str, dict[CrlKind, datetime | None]]:
+        """When each authority's last complete CRL and last delta end; None where there is none yet.
+
+        Raises psycopg.Error.
+        """
+        with self._connect() as connection:
+            store = Store(connection)
+            return {name: {kind: _end(store, name, kind) for kind in CRL_KINDS} for name in self._issuers}
+
     def publications(self, folder: Path) -> list[Path]:
         """Write the files that the repository shows (CP-2.1): each authority's certificate, last CRL and last delta.
 
@@ -318,11 +339,19 @@ def _lateness(store: Store, issuer: str, kind: CrlKind, interval: CrlInterval, n
 
     A complete CRL brings a delta, so both are due from the last one of their own kind.
     """
+    since = _since_due(store, issuer, kind, interval, now)
+    return since if since is not None and since > _RUN else None
+
+
+def _since_due(store: Store, issuer: str, kind: CrlKind, interval: CrlInterval, now: datetime) -> timedelta | None:
+    """The time since the CRL was due, negative before that; None where none of its kind was made yet."""
     last = store.last_crl(issuer, complete=kind == "full")
-    if last is None:
-        return None
-    late = now - last.this_update - timedelta(hours=interval.every_hours)
-    return late if late > _RUN else None
+    return None if last is None else now - last.this_update - timedelta(hours=interval.every_hours)
+
+
+def _end(store: Store, issuer: str, kind: CrlKind) -> datetime | None:
+    last = store.last_crl(issuer, complete=kind == "full")
+    return last.next_update if last else None
 
 
 def _next_instant(store: Store, issuer: str, last: IssuedCrl | None) -> datetime:

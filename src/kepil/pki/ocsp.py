@@ -165,11 +165,12 @@ def _dotted(oid: bytes) -> str:
 
 @dataclass(frozen=True)
 class SignedResponse:
-    """An OCSPResponse and the period for which it speaks."""
+    """An OCSPResponse, the period for which it speaks, and when it was made."""
 
     encoded: bytes
     this_update: datetime
     next_update: datetime
+    produced_at: datetime
 
 
 class Responder:
@@ -185,21 +186,30 @@ class Responder:
         self.issuer_ids = frozenset(_issuer_ids(issuer, credential))
 
     def respond(
-        self, request: OcspRequest, statuses: Mapping[int, CertificateStatus], produced_at: datetime
+        self,
+        request: OcspRequest,
+        statuses: Mapping[int, CertificateStatus],
+        produced_at: datetime,
+        known_at: datetime | None = None,
     ) -> SignedResponse:
-        """Build and sign the response; a serial without a status is `unknown`. Raises SignerError."""
-        this_update = produced_at.replace(microsecond=0)
-        next_update = this_update + self._validity
-        this = der.generalized_time(this_update)
-        period = this + der.wrap(der.EXPLICIT, der.generalized_time(next_update))
+        """Build and sign the response; a serial without a status is `unknown`. Raises SignerError.
+
+        `known_at` is when the statuses were known to be right, if not now; thisUpdate says so (RFC 6960 section 2.4).
+        The response is valid from its making, however old that is: without the primary it is still the best there is.
+        """
+        produced_at = produced_at.replace(microsecond=0)
+        this_update = min(produced_at, known_at.replace(microsecond=0)) if known_at else produced_at
+        next_update = produced_at + self._validity
+        produced = der.generalized_time(produced_at)
+        period = der.generalized_time(this_update) + der.wrap(der.EXPLICIT, der.generalized_time(next_update))
         singles = [
             der.wrap(der.SEQUENCE, certificate.encoded, _encode_status(statuses.get(certificate.serial)), period)
             for certificate in request.certificates
         ]
         nonce = b"" if request.nonce is None else _encode_nonce(request.nonce)
-        data = self._data.fill(this, der.wrap(der.SEQUENCE, *singles), nonce)
+        data = self._data.fill(produced, der.wrap(der.SEQUENCE, *singles), nonce)
         encoded = self._response.fill(data, der.bit_string(self._signer.sign(data)))
-        return SignedResponse(encoded, this_update, next_update)
+        return SignedResponse(encoded, this_update, next_update, produced_at)
 
 
 def _templates(credential: Credential) -> tuple[Template, Template]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -18,6 +19,7 @@ from pydantic import (
 )
 
 from kepil.errors import KepilError
+from kepil.pki.algorithm import KEY_KINDS
 from kepil.pki.name import DistinguishedName, is_identification_number
 
 ObjectIdentifier = Annotated[str, StringConstraints(pattern=r"^[0-2](\.(0|[1-9][0-9]*))+$")]
@@ -54,7 +56,14 @@ Purpose = Literal[
 ExtendedKeyUsage = Purpose | ObjectIdentifier
 """A purpose by RFC 5280's name, or by number where only the state's register names it."""
 
-KeyType = Literal["rsa", "ec", "ed25519", "gost2012_256", "gost2012_512", "ml_dsa_44", "ml_dsa_65", "ml_dsa_87"]
+
+def _known_key_type(name: str) -> str:
+    if name not in KEY_KINDS:
+        raise ValueError(f"{name!r} is not one of {', '.join(KEY_KINDS)}")
+    return name
+
+
+KeyType = Annotated[str, AfterValidator(_known_key_type)]
 """The types of key that are certified, by the names of `kepil.pki.algorithm`."""
 
 USUAL_KEY_TYPES: tuple[KeyType, ...] = ("rsa", "ec", "ed25519", "gost2012_256", "gost2012_512")

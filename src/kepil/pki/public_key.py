@@ -12,13 +12,13 @@ from typing import Final
 from asn1crypto import algos, core, keys
 
 from kepil.errors import KepilError
-from kepil.pki import algorithm, der  # noqa: F401 -- algorithm teaches asn1crypto the names of GOST
+from kepil.pki import der
+from kepil.pki.algorithm import KEY_KINDS
 
 CURVES: Final = {"secp256r1": 32, "secp384r1": 48, "secp521r1": 66}
 """The curves whose keys are certified, and the octets of a coordinate on each."""
 
 _UNCOMPRESSED: Final = b"\x04"
-_ED25519_OCTETS: Final = 32
 
 
 class PublicKeyError(KepilError):
@@ -75,8 +75,9 @@ def read_public_key(info: bytes) -> PublicKey:
         raise PublicKeyError("the public key is not of whole octets")
     if kind == "ec" and (octets[:1] != _UNCOMPRESSED or len(octets) != 1 + 2 * CURVES[curve]):
         raise PublicKeyError("the curve point is compressed: send it uncompressed (RFC 5480 section 2.2)")
-    if kind == "ed25519" and len(octets) != _ED25519_OCTETS:
-        raise PublicKeyError(f"an Ed25519 key has {_ED25519_OCTETS} octets, this one {len(octets)}")
+    row = KEY_KINDS[kind]
+    if row.bare and row.bits != 8 * len(octets):
+        raise PublicKeyError(f"a key of type {row.called} has {row.bits} bits, this one {8 * len(octets)}")
     # GOST allows two forms, with and without the digest's identifier; the digest is that of the latter.
     form = info if kind not in _GOST_KINDS.values() else der.wrap(der.SEQUENCE, curve.encode(), bits)
     return PublicKey(kind, info, octets, hashlib.sha256(form).digest())
@@ -115,8 +116,7 @@ def _identifier(name: str, parameters: object = None) -> bytes:
 _FORMS: Final = {
     _identifier("rsa", core.Null()): ("rsa", ""),
     **{_identifier("ec", keys.ECDomainParameters("named", curve)): ("ec", curve) for curve in CURVES},
-    _identifier("ed25519"): ("ed25519", ""),
-    **{_identifier(kind): (kind, "") for kind in ("ml_dsa_44", "ml_dsa_65", "ml_dsa_87")},
+    **{_identifier(name): (name, "") for name, kind in KEY_KINDS.items() if kind.bare},
 }
 _GOST_KINDS: Final = {
     bytes(keys.PublicKeyAlgorithmId(kind).contents): kind for kind in ("gost2012_256", "gost2012_512")

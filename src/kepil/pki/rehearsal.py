@@ -7,22 +7,9 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Final
 
-from kepil.pki.algorithm import key_type
+from kepil.pki.algorithm import KEY_KINDS, key_type
 from kepil.pki.signer import Signer, SignerError
-
-_KINDS: Final = {
-    "rsa": ("RSA", "rsa_keygen_bits:1024"),  # nobody relies on what it signs
-    "ec": ("EC", "ec_paramgen_curve:P-256"),
-    "ed25519": ("ED25519", None),
-    "gost2012_256": ("gost2012_256", "paramset:A"),
-    "gost2012_512": ("gost2012_512", "paramset:A"),
-    "ml_dsa_44": ("ML-DSA-44", None),
-    "ml_dsa_65": ("ML-DSA-65", None),
-    "ml_dsa_87": ("ML-DSA-87", None),
-}
-"""How `openssl genpkey` makes a key of each type of `kepil.pki.algorithm`."""
 
 
 def throw_away_signer(real: Signer, config: Path | None) -> Signer:
@@ -31,7 +18,8 @@ def throw_away_signer(real: Signer, config: Path | None) -> Signer:
     `config` is the authority's openssl.cnf; only GOST needs it, for other keys it could reach into the HSM.
     """
     kind = key_type(real.public_key_info)
-    name, option = _KINDS[kind]
+    row = KEY_KINDS[kind]
+    name, option = row.openssl, row.trial or row.option
     config = config if kind.startswith("gost") else None
     with tempfile.TemporaryDirectory(prefix="kepil-rehearsal-") as folder:
         file = Path(folder, "key.pem")

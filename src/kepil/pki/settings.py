@@ -147,7 +147,12 @@ class OcspSettings(Settings):
 
     database: str = Field(description="libpq connection string of this node's replica")
     responders: list[ResponderSettings] = Field(min_length=1)
-    validity_hours: PositiveFloat = 1
+    primary_heard: Path | None = Field(
+        default=None, description="a file whose time is when the primary was last heard of, kept over restarts"
+    )
+    validity_hours: float = Field(
+        default=9, ge=8, le=240, description="Baseline Requirements 4.9.10: at least 8 hours, at most 10 days"
+    )
 
 
 class UnitSettings(KeySettings):

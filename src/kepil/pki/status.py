@@ -1,9 +1,12 @@
 """Certificate status, read from the node's own replica of the status table."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+import logging
+import os
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -15,9 +18,17 @@ from kepil.pki.store import encode_serial
 PATIENCE_SECONDS = 2.0
 """How long a requester waits for the replica before being told to try later."""
 
+PRIMARY_SILENCE_SECONDS = 60
+"""PostgreSQL's default for wal_receiver_timeout; an idle primary speaks twice in it."""
+
+_LOOK_SECONDS = 10
+
 _LOOKUP = "select serial, revoked_at, reason from status where issuer = %s and serial = any(%s)"
 _AGE = """select extract(epoch from clock_timestamp() - max(last_msg_receipt_time))::float8
             from pg_stat_subscription where pid is not null"""
+
+
+log = logging.getLogger(__name__)
 
 
 class StatusUnavailableError(Exception):
@@ -124,3 +135,42 @@ class StatusReplica:
         except (psycopg.Error, PoolTimeout) as error:
             raise StatusUnavailableError(f"status replica: {error}".strip()) from error
         return row[0] if row else None
+
+
+class PrimaryContact:
+    """Until when the replica is known to have followed the primary: what it says was right then.
+
+    The instant is also the time of a file, `memory`, so that a process that starts while the primary is away knows it.
+    """
+
+    def __init__(self, age_seconds: Callable[[], Awaitable[float | None]], memory: Path | None = None) -> None:
+        self._age_seconds = age_seconds
+        self._memory = memory
+        self._heard: datetime | None = None
+        if memory and memory.exists():
+            self._heard = datetime.fromtimestamp(memory.stat().st_mtime, UTC)
+
+    def known_at(self, now: datetime) -> datetime:
+        """When the statuses were last known to be right: now, while the primary is there or was never heard."""
+        if self._heard is None or now - self._heard <= timedelta(seconds=PRIMARY_SILENCE_SECONDS):
+            return now
+        return self._heard
+
+    async def look(self) -> None:
+        """Ask the replica once."""
+        try:
+            age = await self._age_seconds()
+            if age is None:
+                return
+            self._heard = datetime.now(UTC) - timedelta(seconds=age)
+            if self._memory:
+                self._memory.touch()
+                os.utime(self._memory, (self._heard.timestamp(),) * 2)
+        except (StatusUnavailableError, OSError) as error:
+            log.error("when the primary was heard of is not known, or not kept: %s", error)
+
+    async def watch(self) -> None:
+        """Ask now, and again and again until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(_LOOK_SECONDS)

@@ -12,7 +12,9 @@ from kepil.ra import messages
 from kepil.ra.officer import Role
 
 CHAIN = "application/pem-certificate-chain"
-ANYWHERE = ("not-an-officer", "internal-error", "database-unavailable", "too-many-requests", "bad-request")
+AT_THE_DOOR = ("certificate-missing", "too-many-requests", "registration-unavailable")
+"""Problems with which nginx answers, before or instead of the service."""
+ANYWHERE = (*AT_THE_DOOR, "not-an-officer", "internal-error", "database-unavailable", "bad-request")
 """Problems that every operation for officers may answer with."""
 _REQUEST = ("malformed-request", "proof-of-possession-failed", "weak-key", "name-not-allowed")
 
@@ -39,7 +41,7 @@ class Operation:
     def codes(self) -> tuple[str, ...]:
         """Every problem code that it may answer with."""
         if self.open:
-            return ("internal-error", "database-unavailable", "too-many-requests")
+            return (*AT_THE_DOOR, "internal-error", "database-unavailable")
         body = ("body-too-large",) if self.body else ()
         role = ("role-missing",) if self.roles else ()
         return (*ANYWHERE, *role, *body, *self.problems)

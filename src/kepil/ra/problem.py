@@ -18,6 +18,10 @@ class Kind:
 
 
 KINDS = {
+    "certificate-missing": Kind(
+        HTTPStatus.BAD_REQUEST,
+        "Send the TLS certificate of an officer; the operators of the estate know how one is had.",
+    ),
     "bad-request": Kind(HTTPStatus.BAD_REQUEST, "Send what the description says: GET /v1/openapi.json."),
     "idempotency-key-missing": Kind(
         HTTPStatus.BAD_REQUEST,
@@ -55,6 +59,9 @@ KINDS = {
     ),
     "too-many-requests": Kind(HTTPStatus.TOO_MANY_REQUESTS, "Wait a second and send it again."),
     "internal-error": Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "Tell the estate's operators; the cause is in the log."),
+    "registration-unavailable": Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "Send it again later, with the same Idempotency-Key; nothing is done twice."
+    ),
     "authority-unavailable": Kind(HTTPStatus.SERVICE_UNAVAILABLE, "Send it again later; nothing is done twice."),
     "database-unavailable": Kind(HTTPStatus.SERVICE_UNAVAILABLE, "Send it again later; nothing is done twice."),
 }

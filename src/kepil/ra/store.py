@@ -108,11 +108,15 @@ class Store:
         return self._one("serial = %(serial)s", {"serial": serial})
 
     def applications(self, branch: str | None, state: str | None, after: int, limit: int) -> list[Row]:
-        """Applications in order, from the one after number `after` on."""
+        """Applications in order, from the one after number `after` on; None: of any branch, in any state.
+
+        Only what is asked for is in the condition, so that each way to ask has its index.
+        """
+        asked = {name: value for name, value in (("branch", branch), ("state", state)) if value is not None}
+        conditions = [f"{name} = %({name})s" for name in asked]
         return self._rows(
-            f"{_SEEN} and (%(state)s::text is null or state = %(state)s) and number > %(after)s "
-            "order by number limit %(limit)s",
-            {"branch": branch, "state": state, "after": after, "limit": limit},
+            " and ".join([*conditions, "number > %(after)s"]) + " order by number limit %(limit)s",
+            {**asked, "after": after, "limit": limit},
         )
 
     def unissued(self) -> list[Row]:

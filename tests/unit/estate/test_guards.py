@@ -34,10 +34,13 @@ def estate(listing: dict[str, Any]) -> Estate:
 
 @pytest.fixture
 def production(listing: dict[str, Any], estate: Estate, tmp_path: Path) -> Environment:
-    """Production as it is when its operator has pinned the hosts' keys."""
+    """Production as it is when its operator has pinned the hosts' keys and brought in the lists of weak ones."""
     (tmp_path / "known_hosts").write_text("".join(f"{host.address} {KEY}\n" for host in administered(estate)))
     folders = (PROJECT / "inventories/common", PROJECT / "inventories/production", tmp_path)
-    return Environment(estate, deepcopy(listing["_meta"]["hostvars"]), folders, {})
+    hosts = deepcopy(listing["_meta"]["hostvars"])
+    for host in estate.members("ca"):
+        hosts[host.name]["ca_known_keys"] = ["known-keys/blacklist.RSA-2048"]
+    return Environment(estate, hosts, folders, {})
 
 
 def test_production_as_it_stands_passes(production: Environment) -> None:
@@ -81,6 +84,7 @@ def test_every_problem_is_named_at_once(production: Environment) -> None:
         ("ca01", {"ansible_ssh_args": "-o StrictHostKeyChecking=no"}, "host_keys: ca01: ansible_ssh_args"),
         ("ca01", {"ansible_host_key_checking": False}, "host_keys: ca01: ansible_host_key_checking"),
         ("ca01", {"base_log_retention_days": 2556}, "log_retention: ca01"),
+        ("ca01", {"ca_known_keys": []}, "known_keys: ca01: ca_known_keys names no list"),
     ],
 )
 def test_what_serves_development_is_refused(

@@ -2,9 +2,15 @@
 
 Three sets: an OCSP node's *replica* holds the status table only; the *authority* has what a replica has and more, so
 that the status table is defined once; *registration* is a database of its own.
+
+A migration runs while the service does. So it copies or changes the rows of a table only in a file that begins with
+"-- Outside a transaction", in a `do` block that commits after each few thousand rows and begins where it broke off;
+never all of them in one statement, which keeps its locks until it ends. An index on a table with rows is built
+`concurrently`, likewise outside. A test refuses what breaks the rule; 0007 and 0010 of *authority* are older than it.
 """
 
 import hashlib
+import re
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,6 +23,9 @@ import psycopg
 from kepil.errors import KepilError
 
 SETS = {"replica": ("replica",), "authority": ("replica", "authority"), "registration": ("registration",)}
+
+_STATEMENT = re.compile(r"(?:\$\$.*?\$\$|[^;])+", re.DOTALL)
+"""To the next semicolon that is not in a block's body."""
 
 _LOCK = 0x6B6570696C  # "kepil": two migrations of one database wait for each other
 _LOCK_PATIENCE_SECONDS = 3
@@ -51,7 +60,7 @@ class Migration:
         if not self.concurrently:
             return [self.sql]
         lines = [line for line in self.sql.splitlines() if not line.startswith("--")]
-        return [statement for statement in "\n".join(lines).split(";") if statement.strip()]
+        return [found for found in _STATEMENT.findall("\n".join(lines)) if found.strip()]
 
 
 def shipped(which: str) -> list[Migration]:

@@ -9,6 +9,7 @@ import select
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -148,13 +149,17 @@ class Api:
         )
 
     async def health(self, _request: Request) -> Response:
-        """`GET /health`: 200 when the database answers, 503 when not. Open to nginx and monitoring."""
-        await self._threads.run(self._ask_database)
-        return JSONResponse({"status": "ok", "authorities": self._authority.names})
+        """`GET /health`: 200 while the database answers and no authority's last CRL has ended, else 503.
 
-    def _ask_database(self) -> None:
-        with self._pool.connection() as connection:
-            connection.execute("select 1")
+        Open to nginx and monitoring. An authority that has made no CRL yet is healthy: its first is made on purpose.
+        """
+        ends = await self._threads.run(self._authority.crl_ends)
+        now = datetime.now(UTC)
+        healthy = not any(end is not None and end <= now for kinds in ends.values() for end in kinds.values())
+        crls = {name: {kind: end and end.isoformat() for kind, end in kinds.items()} for name, kinds in ends.items()}
+        return JSONResponse(
+            {"status": "ok" if healthy else "crl-ended", "crl_next_update": crls}, 200 if healthy else 503
+        )
 
     def _officer(self, request: Request) -> str:
         """The verified name of who asks. Exactly one header, so that nobody slips a second one past nginx."""

@@ -1,13 +1,15 @@
-"""Logs of the services: one JSON object a line on standard error, for the journal to ship on."""
+"""Logs of the services and their timers: one JSON object a line on standard error, for the journal to ship on."""
 
 import json
 import logging
 import sys
 from datetime import UTC, datetime
 
+from kepil.priority import prefix
+
 
 class JsonFormatter(logging.Formatter):
-    """Time (UTC), level, logger and message; the traceback where there is one."""
+    """Time (UTC), level, logger and message; the traceback where there is one. The journal gets its priority too."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line."""
@@ -19,7 +21,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        return prefix(record.levelno, sys.stderr) + json.dumps(entry, ensure_ascii=False)
 
 
 def configure_logging() -> None:

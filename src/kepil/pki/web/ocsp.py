@@ -1,5 +1,6 @@
 """OCSP over HTTP (RFC 6960 appendix A, RFC 5019 sections 5 and 6)."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -24,7 +25,15 @@ from kepil.pki.ocsp import CertificateId, OcspRequest, Responder, SignedResponse
 from kepil.pki.settings import OcspSettings
 from kepil.pki.signer import SignerError
 from kepil.pki.signing import SigningThreads
-from kepil.pki.status import CertificateStatus, GatheredLookups, StatusLookup, StatusReplica, StatusUnavailableError
+from kepil.pki.status import (
+    PRIMARY_SILENCE_SECONDS,
+    CertificateStatus,
+    GatheredLookups,
+    PrimaryContact,
+    StatusLookup,
+    StatusReplica,
+    StatusUnavailableError,
+)
 from kepil.pki.web.body import BodyTooLargeError
 from kepil.pki.web.log import configure_logging
 from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_body, refuse
@@ -35,8 +44,14 @@ RESPONSE_TYPE = b"application/ocsp-response"
 CACHE_SIZE = 10_000
 """Responses kept by each process, about 2 kB each."""
 
-PRIMARY_SILENCE_SECONDS = 60
-"""PostgreSQL's default for wal_receiver_timeout; an idle primary speaks twice in it."""
+LONGEST_REUSE = timedelta(days=4)
+"""Baseline Requirements 4.9.10: what a response says is brought up to date by then, however long it is valid."""
+
+FRESH_SECONDS = 3600
+"""How long an HTTP cache may keep a response that is valid far longer: a revocation shows as soon as in a delta CRL.
+
+RFC 5019 section 6.2 wants max-age to end before nextUpdate, no more; by RFC 9111 section 5.3 it goes before Expires.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +65,8 @@ class ResponseCache:
     """Signed responses to questions without nonce, least recently used out first.
 
     The key is the parsed question, never raw bytes, in which anyone could vary a nonce to fill the cache. A response is
-    used again only while the certificate's status is what it was and a tenth of the validity is left, so that a
-    revocation shows as soon as the replica has it.
+    used again only while the certificate's status is what it was, so that a revocation shows as soon as the replica has
+    it, and until half of its validity is over (Baseline Requirements 4.9.10).
     """
 
     def __init__(self, size: int = CACHE_SIZE) -> None:
@@ -63,10 +78,8 @@ class ResponseCache:
         known, response = self._entries.get(certificate.encoded, (None, None))
         if response is None or known != status:
             return None
-        if (
-            now < response.this_update
-            or response.next_update - now < (response.next_update - response.this_update) / 10
-        ):
+        reusable = min((response.next_update - response.produced_at) / 2, LONGEST_REUSE)
+        if not response.produced_at <= now < response.produced_at + reusable:
             return None
         self._entries.move_to_end(certificate.encoded)
         return response
@@ -88,12 +101,15 @@ class OcspService:
         statuses: StatusLookup,
         threads: SigningThreads,
         now: Callable[[], datetime] = utc_now,
+        known_at: Callable[[datetime], datetime] | None = None,
     ) -> None:
+        """`known_at` tells when statuses that are read now were known to be right; without it they are right now."""
         self.responders = responders
         self._by_issuer = {identity: responder for responder in responders for identity in responder.issuer_ids}
         self._statuses = statuses
         self._threads = threads
         self._now = now
+        self._known_at = known_at or (lambda at: at)
         self._cache = ResponseCache()
 
     async def answer(self, encoded: bytes) -> tuple[SignedResponse, bool]:
@@ -120,10 +136,11 @@ class OcspService:
         status = statuses.get(first.serial) if len(request.certificates) == 1 and request.nonce is None else None
         if status is not None and (kept := self._cache.get(first, status, now)):
             return kept, True
+        known_at = self._known_at(now)
         if responder.in_process:
-            response = responder.respond(request, statuses, now)
+            response = responder.respond(request, statuses, now, known_at)
         else:
-            response = await self._threads.run(responder.respond, request, statuses, now)
+            response = await self._threads.run(responder.respond, request, statuses, now, known_at)
         if status is not None:
             self._cache.put(first, status, response)
         return response, status is not None
@@ -180,7 +197,8 @@ class OcspEndpoint:
 
     def _lasting(self, response: SignedResponse) -> tuple[tuple[bytes, bytes], ...]:
         """RFC 5019 section 6.2."""
-        seconds = max(0, int((response.next_update - self._now()).total_seconds()))
+        left = int((response.next_update - self._now()).total_seconds())
+        seconds = max(0, min(FRESH_SECONDS, left))
         age = f"max-age={seconds}, public, no-transform, must-revalidate".encode()
         return *_validators(response), (b"cache-control", age)
 
@@ -221,13 +239,17 @@ async def report_health(service: OcspService, replica: StatusReplica, now: datet
     return JSONResponse({"healthy": healthy, **report}, 200 if healthy else 503)
 
 
-def build_app(service: OcspService, replica: StatusReplica, threads: SigningThreads) -> ASGIApp:
-    """The application over services that are ready to use; it opens and closes the replica."""
+def build_app(
+    service: OcspService, replica: StatusReplica, contact: PrimaryContact, threads: SigningThreads
+) -> ASGIApp:
+    """The application over services that are ready to use; it opens and closes the replica, and watches the primary."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with replica:
+            watching = asyncio.create_task(contact.watch())
             yield
+            watching.cancel()
         threads.close()
 
     async def health(_request: Request) -> Response:
@@ -251,4 +273,6 @@ def create_app() -> ASGIApp:
         credential = Credential.open(one, purpose="ocsp_signing", issuer=issuer)
         responders.append(Responder(one.authority, issuer, credential, validity))
     threads, replica = SigningThreads(), StatusReplica(settings.database)
-    return build_app(OcspService(responders, GatheredLookups(replica), threads), replica, threads)
+    contact = PrimaryContact(replica.age_seconds, settings.primary_heard)
+    service = OcspService(responders, GatheredLookups(replica), threads, known_at=contact.known_at)
+    return build_app(service, replica, contact, threads)

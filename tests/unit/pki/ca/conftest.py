@@ -118,6 +118,29 @@ def ca_settings(database: str, issuer_files: Path) -> CaSettings:
     )
 
 
+@pytest.fixture(scope="session")
+def identities(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ca.crt, and key and certificate of `host` (localhost), `client`, and a `stranger` of another CA."""
+    folder = tmp_path_factory.mktemp("tls")
+
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    for ca in ("ca", "other"):
+        openssl(
+            *("req", "-x509", *new_key, "-keyout", f"{ca}.key", "-out", f"{ca}.crt", "-subj", f"/CN={ca}"),
+            *("-addext", "keyUsage=critical,keyCertSign"),  # Python 3.13 verifies as strictly as RFC 5280 writes
+            folder=folder,
+        )
+    for name, ca in (("host", "ca"), ("client", "ca"), ("stranger", "other")):
+        signed_by = ("-CA", f"{ca}.crt", "-CAkey", f"{ca}.key")
+        openssl(
+            *("req", "-x509", *new_key, *signed_by, "-keyout", f"{name}.key", "-out", f"{name}.crt"),
+            *("-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost"),
+            *("-addext", "keyUsage=critical,digitalSignature", "-addext", "basicConstraints=critical,CA:FALSE"),
+            folder=folder,
+        )
+    return folder
+
+
 @pytest.fixture
 def new_request(tmp_path: Path) -> Callable[..., bytes]:
     """Make a DER request with a new key: a natural person's with a valid IIN (CP-3.2), unless told otherwise."""

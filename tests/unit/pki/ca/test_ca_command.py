@@ -80,6 +80,21 @@ def test_a_complete_crl_brings_its_delta(run: Run, published: list[Mapping[str, 
     assert published[0] != published[1] == published[2]
 
 
+@pytest.mark.clause("CP-2.3")
+@pytest.mark.parametrize(("hours", "made"), [(23, {"delta": 2}), (24, {"full": 2, "delta": 3})])
+def test_the_hourly_run_makes_up_for_a_complete_crl_that_failed(
+    run: Run, published: list[Mapping[str, bytes]], ca_settings: CaSettings, hours: int, made: dict[str, int]
+) -> None:
+    """Threat: at midnight the database is away for longer than the unit tries; the complete CRL ends at one."""
+    with psycopg.connect(ca_settings.database) as connection:
+        connection.execute(
+            "insert into crl values ('nca-rsa', 1, null, now() - make_interval(hours => %s), now())", [hours]
+        )
+    assert run("crl", "--kind", "delta") == {"nca-rsa": made}
+    assert bool(published[0]["nca-rsa.crl"]) == ("full" in made)
+    assert list(run("crl", "--kind", "delta")["nca-rsa"]) == ["delta"]
+
+
 def test_a_delta_before_any_complete_crl_fails(run: Run, published: list[Mapping[str, bytes]]) -> None:
     with pytest.raises(ca.CommandError, match="--kind full"):
         run("crl", "--kind", "delta")

@@ -1,13 +1,16 @@
 """A process that dies by SIGKILL at any point of an issue or a CRL leaves all of it or nothing, and a retry is safe.
 
-The points are before and after every statement, every commit and every signature. At each, a process of its own dies.
+The points are before and after every statement, every commit and every signature, and where a CRL is published every
+request and answer. At each, a process of its own dies.
 """
 
+import argparse
+import http.client
 import itertools
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,11 @@ import psycopg
 import pytest
 from asn1crypto.crl import CertificateList
 
+from kepil.commands import ca
 from kepil.pki.authority import CertificateAuthority
 from kepil.pki.settings import CaSettings
 from kepil.pki.signer import Signer
+from tests.unit.pki.ca.repository import Host, served
 
 OFFICER = "ra01.example.test"
 STEPS = (
@@ -28,11 +33,12 @@ STEPS = (
     (psycopg.Connection, "commit"),
     (Signer, "sign_digest"),
 )
+PUBLISHING = ((http.client.HTTPSConnection, "request"), (http.client.HTTPSConnection, "getresponse"))
 FEWEST_POINTS = 10
 """A revocation has four statements and a commit, each with a before and an after; were there fewer, one was missed."""
 
 
-def die_at(point: int) -> None:
+def die_at(point: int, steps: Sequence[tuple[type, str]] = STEPS) -> None:
     """End this process at that point."""
     passed = itertools.count(1)
 
@@ -49,7 +55,7 @@ def die_at(point: int) -> None:
 
         return step
 
-    for owner, name in STEPS:
+    for owner, name in steps:
         setattr(owner, name, walked(getattr(owner, name)))
 
 
@@ -59,17 +65,38 @@ def act_until(point: int, settings: CaSettings, act: str, arguments: dict[str, A
     getattr(CertificateAuthority(settings, partial(psycopg.connect, settings.database)), act)(**arguments)
 
 
+def publish_until(point: int, settings: Path) -> None:
+    """What the dying process runs: what `kepil ca crl` does once the CRLs are made."""
+    die_at(point, PUBLISHING)
+    parser = argparse.ArgumentParser()
+    ca.register(parser.add_subparsers())
+    arguments = parser.parse_args(["ca", "publish", "--settings", str(settings)])
+    arguments.run(arguments)
+
+
 def walk(settings: CaSettings, act: str, arguments: Callable[[], dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Die at one point after the other, and give what the process was at; the last one gets through."""
+    given = dict[str, Any]()
+
+    def next_arguments() -> tuple[Any, ...]:
+        given.clear()
+        given.update(arguments())
+        return settings, act, given
+
+    for _ in die_everywhere(act_until, next_arguments):
+        yield given
+
+
+def die_everywhere(run: Callable[..., None], arguments: Callable[[], tuple[Any, ...]]) -> Iterator[None]:
+    """Have processes of their own die at one point after the other; the last one gets through."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__])
     for point in itertools.count(1):
-        given = arguments()
-        process = processes.Process(target=act_until, args=(point, settings, act, given))
+        process = processes.Process(target=run, args=(point, *arguments()))
         process.start()
         process.join(timeout=60)
         assert process.exitcode in (0, -signal.SIGKILL)
-        yield given
+        yield
         if process.exitcode == 0:
             assert point > FEWEST_POINTS, point
             return
@@ -139,6 +166,45 @@ def test_a_crl(
     assert [entry["user_certificate"].native for entry in last["tbs_cert_list"]["revoked_certificates"]] == [
         int.from_bytes(issued.serial, "big")
     ]
+
+
+def numbers(host: Host) -> dict[str, int]:
+    """The numbers of the CRLs that a repository host shows, each whole."""
+    shown = {path: CertificateList.load(content, strict=True) for path, content in host.files.items() if "crl" in path}
+    return {path: int(crl.crl_number_value.native) for path, crl in shown.items()}
+
+
+@pytest.mark.clause("CP-2.3")
+def test_a_publication(
+    authority: CertificateAuthority, ca_settings: CaSettings, identities: Path, tmp_path: Path
+) -> None:
+    """What a repository host shows is whole and never goes back; the next run brings both hosts up to date."""
+
+    def make() -> tuple[Path]:
+        for kind in ("full", "delta"):
+            authority.make_crl("nca-rsa", kind, "a timer")
+        return (path,)
+
+    with served(identities) as one, served(identities) as two:
+        target = ca_settings.publish.model_copy(
+            update={
+                "urls": [one.url, two.url],
+                "certificate": identities / "client.crt",
+                "key": identities / "client.key",
+                "ca": identities / "ca.crt",
+            }
+        )
+        path = tmp_path / "ca.json"
+        settings = ca_settings.model_copy(update={"publish": target})
+        path.write_text(settings.model_dump_json(exclude_none=True), "utf-8")
+        before: list[dict[str, int]] = [{}, {}]
+        for _ in die_everywhere(publish_until, make):
+            now = [numbers(one), numbers(two)]
+            for earlier, later in zip(before, now, strict=True):
+                assert all(later[file] >= number for file, number in earlier.items())
+            before = now
+        last = {f"/{file.name}": file.read_bytes() for file in authority.publications(tmp_path)}
+        assert one.files == two.files == last
 
 
 def test_a_revocation(

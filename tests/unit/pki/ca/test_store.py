@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -318,3 +319,49 @@ def test_revocations_reach_a_replica(database: str, cluster: str, create_databas
                 assert datetime.now(UTC) < deadline, "the revocation did not arrive within 20 s"
         finally:
             subscriber.execute("drop subscription replica")
+
+
+def test_a_migration_may_copy_in_batches(create_database: Callable[[], str]) -> None:
+    conninfo = create_database()
+    copy = (
+        "-- Outside a transaction: a batch each.\ncreate table copied (x int);\n"
+        "do $$ begin for n in 1..3 loop insert into copied values (n); commit; end loop; end $$;\n"
+    )
+    migrate(conninfo, [Migration(1, "0001_copied", copy)])
+    with psycopg.connect(conninfo) as connection:
+        assert connection.execute("select count(*), count(distinct xmin::text) from copied").fetchall() == [(3, 3)]
+
+
+OLDER_THAN_THE_RULE = {"0007_revocation", "0010_crl_piece"}
+"""What was applied is never changed."""
+WHOLE_TABLES = re.compile(
+    r"\s*(insert\s+into\b.*\bselect\b.*\bfrom|update|delete|create\s+table\b.*\bas\s+select)\b", re.S
+)
+"""Statements that go through all rows in one transaction."""
+
+
+def goes_through_whole_tables(sql: str) -> list[str]:
+    """The statements outside function bodies and `do` blocks that do so."""
+    bare = re.sub(r"\$(\w*)\$.*?\$\1\$", "", re.sub(r"--[^\n]*", "", sql.lower()), flags=re.S)
+    return [statement.strip() for statement in bare.split(";") if WHOLE_TABLES.match(statement)]
+
+
+@pytest.mark.parametrize("migration", [*shipped("authority"), *shipped("registration")], ids=lambda each: each.name)
+def test_no_migration_holds_a_table_while_it_copies_it(migration: Migration) -> None:
+    """Threat: an upgrade of a CA with ten million certificates stops every issue and every answer for minutes."""
+    assert bool(goes_through_whole_tables(migration.sql)) == (migration.name in OLDER_THAN_THE_RULE)
+
+
+@pytest.mark.parametrize(
+    ("sql", "refused"),
+    [
+        ("insert into b (x)\n select x from a;", True),
+        ("create table b as select x from a;", True),
+        ("update a set x = 1;", True),
+        ("insert into b values (1);", False),
+        ("create function f() returns trigger as $$ begin insert into b select new.x from c; end $$;", False),
+        ("do $$ begin loop insert into b select x from a limit 1000; commit; end loop; end $$;", False),
+    ],
+)
+def test_what_the_rule_for_migrations_refuses(sql: str, refused: bool) -> None:
+    assert bool(goes_through_whole_tables(sql)) is refused

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -167,9 +168,27 @@ def test_a_revocation_says_why(client: TestClient, new_request: Callable[[], byt
 
 
 def test_health_and_what_is_not_there(client: TestClient) -> None:
-    assert client.get("/health").json() == {"status": "ok", "authorities": ["nca-rsa"]}
+    none = {"nca-rsa": {"full": None, "delta": None}}
+    assert client.get("/health").json() == {"status": "ok", "crl_next_update": none}
     assert problem(client.get("/nowhere"))[0] == 404
     assert problem(client.put("/v1/certificates"))[0] == 405
+
+
+@pytest.mark.clause("CP-2.3")
+@pytest.mark.parametrize("ended", [None, "full", "delta"])
+def test_health_tells_of_a_crl_that_has_ended(client: TestClient, ca_settings: CaSettings, ended: str | None) -> None:
+    """Threat: no CRL is made any more, relying parties refuse everybody, and monitoring sees a healthy CA."""
+    ends = {kind: datetime.now(UTC) + timedelta(minutes=-1 if kind == ended else 1) for kind in ("full", "delta")}
+    with psycopg.connect(ca_settings.database) as connection:
+        for number, (kind, end) in enumerate(ends.items(), start=1):
+            base = None if kind == "full" else 1
+            connection.execute(
+                "insert into crl values ('nca-rsa', %s, %s, now() - interval '1 hour', %s)", [number, base, end]
+            )
+    answer = client.get("/health")
+    assert answer.status_code == (503 if ended else 200)
+    told = answer.json()["crl_next_update"]["nca-rsa"]
+    assert {kind: datetime.fromisoformat(end) for kind, end in told.items()} == ends
 
 
 def test_a_silent_module_is_not_the_clients_fault(

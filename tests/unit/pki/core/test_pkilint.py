@@ -75,12 +75,19 @@ def test_certificates(
 
 
 @pytest.mark.clause("CP-2.1")
+@pytest.mark.parametrize("rules", ["PKIX", "BR"])
 @pytest.mark.parametrize(("base", "freshest"), [(None, "http://pki.example.test/d.crl"), (1, None)])
 def test_crls(
-    issuing: x509.Certificate, issuing_signer: Signer, base: int | None, freshest: str | None, tmp_path: Path
+    issuing: x509.Certificate,
+    issuing_signer: Signer,
+    base: int | None,
+    freshest: str | None,
+    rules: str,
+    tmp_path: Path,
 ) -> None:
+    """RFC 5280, and the CA/Browser Forum's Baseline Requirements."""
     url = "http://pki.example.test/f.crl"
     entries = [(5, NOW, 1), (6, NOW, None)]
     made = build_crl(issuing, issuing_signer, 2, NOW, NOW + timedelta(hours=25), entries, base, url, freshest)
     (tmp_path / "c.der").write_bytes(made)
-    assert findings(f"{BIN}/lint_crl", "-t", "CRL", "-p", "PKIX", f"{tmp_path}/c.der") == {}
+    assert findings(f"{BIN}/lint_crl", "-t", "CRL", "-p", rules, f"{tmp_path}/c.der") == {}

@@ -14,27 +14,31 @@ from kepil.pki.web.ocsp import ResponseCache
 
 NOW = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
 GOOD = CertificateStatus()
-RESPONSE = SignedResponse(b"signed", NOW, NOW + timedelta(hours=1))
+RESPONSE = SignedResponse(b"signed", NOW, NOW + timedelta(hours=9), NOW)
 QUESTION = CertificateId(b"a CertID", b"issuer", 4)
 
 
 @pytest.mark.parametrize(
-    ("minutes", "status", "kept"),
+    ("valid_hours", "hours", "status", "kept"),
     [
-        (0, GOOD, True),
-        (53, GOOD, True),
-        (55, GOOD, False),
-        (61, GOOD, False),
-        (-1, GOOD, False),
-        (1, CertificateStatus(NOW, 1), False),
+        (9, 0, GOOD, True),
+        (9, 4.4, GOOD, True),
+        (9, 4.5, GOOD, False),
+        (9, 10, GOOD, False),
+        (9, -1, GOOD, False),
+        (9, 1, CertificateStatus(NOW, 1), False),
+        (240, 95, GOOD, True),
+        (240, 96, GOOD, False),
     ],
 )
-def test_a_response_is_reused_while_true_and_not_near_its_end(
-    minutes: int, status: CertificateStatus, kept: bool
+def test_a_response_is_reused_while_true_and_less_than_half_over(
+    valid_hours: float, hours: float, status: CertificateStatus, kept: bool
 ) -> None:
+    """Baseline Requirements 4.9.10: half of the validity, and four days at most."""
+    response = SignedResponse(b"signed", NOW - timedelta(days=30), NOW + timedelta(hours=valid_hours), NOW)
     cache = ResponseCache()
-    cache.put(QUESTION, GOOD, RESPONSE)
-    assert cache.get(QUESTION, status, NOW + timedelta(minutes=minutes)) == (RESPONSE if kept else None)
+    cache.put(QUESTION, GOOD, response)
+    assert cache.get(QUESTION, status, NOW + timedelta(hours=hours)) == (response if kept else None)
 
 
 def test_what_was_not_used_longest_goes_first() -> None:

@@ -42,6 +42,19 @@ def test_a_wrong_file_is_named_with_its_key(tmp_path: Path, content: Any, compla
     assert "service.json" in str(caught.value)
 
 
+@pytest.mark.parametrize(("hours", "taken"), [(None, 9), (8, 8), (240, 240), (7.9, None), (240.1, None)])
+def test_how_long_an_ocsp_response_may_be_valid(tmp_path: Path, hours: float | None, taken: float | None) -> None:
+    """Baseline Requirements 4.9.10."""
+    responder = {"authority": "nca-rsa", "issuer": "/i", "certificate": "/c", "key": "/k"}
+    given = {"database": "", "responders": [responder]} | ({} if hours is None else {"validity_hours": hours})
+    path = written(tmp_path, given)
+    if taken is None:
+        with pytest.raises(SettingsError, match="validity_hours"):
+            OcspSettings.load(path)
+    else:
+        assert OcspSettings.load(path).validity_hours == taken
+
+
 def test_a_missing_file_or_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match=r"missing\.json: No such file"):
         CaSettings.load(tmp_path / "missing.json")

@@ -1,9 +1,14 @@
-"""Lookups that share a round trip."""
+"""Lookups that share a round trip, and how old what they find may be."""
 
 import asyncio
+import logging
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from kepil.pki.status import CertificateStatus, GatheredLookups, StatusUnavailableError
+import pytest
+
+from kepil.pki.status import CertificateStatus, GatheredLookups, PrimaryContact, StatusUnavailableError
 
 GOOD = CertificateStatus()
 
@@ -62,3 +67,50 @@ def test_all_who_share_a_lookup_share_its_failure_and_the_next_is_tried() -> Non
         assert await look_up("rsa", [2]) == {2: GOOD}
 
     asyncio.run(scenario())
+
+
+async def silent() -> None:
+    """The age where no subscription runs."""
+    return
+
+
+@pytest.mark.parametrize(("age", "expected"), [(0.5, 0), (59, 0), (3600, 3600)])
+def test_statuses_are_known_to_be_right_as_of_when_the_primary_was_heard(
+    tmp_path: Path, age: float, expected: int
+) -> None:
+    """RFC 6960 section 2.4. A process that starts while the primary is away knows it from the one before."""
+
+    async def aged() -> float:
+        return age
+
+    memory = tmp_path / "heard"
+    for heard in (aged, silent):
+        contact = PrimaryContact(heard, memory)
+        asyncio.run(contact.look())
+        now = datetime.now(UTC)
+        assert abs(now - contact.known_at(now) - timedelta(seconds=expected)) < timedelta(seconds=30)
+
+
+def test_what_was_never_heard_is_right_now() -> None:
+    contact = PrimaryContact(silent)
+    asyncio.run(contact.look())
+    now = datetime.now(UTC)
+    assert contact.known_at(now) == now
+
+
+def test_neither_a_replica_that_is_down_nor_a_full_disk_ends_the_watch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def down() -> float:
+        raise StatusUnavailableError("down")
+
+    async def hour() -> float:
+        return 3600
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(PrimaryContact(down).look())
+        contact = PrimaryContact(hour, tmp_path / "nowhere" / "heard")
+        asyncio.run(contact.look())
+    assert len(caplog.records) == 2
+    now = datetime.now(UTC)
+    assert contact.known_at(now) < now
