@@ -98,6 +98,24 @@ def test_for_who_is_in_no_catalogue_nothing_is_decrypted(gateway: Gateway) -> No
     assert source in gateway.host.check_output("nft list set inet gateway unknown")
 
 
+@pytest.mark.clause("GW-20")
+def test_of_what_leads_into_the_estate_nobody_sees_a_certificate(gateway: Gateway, inventory: dict[str, Any]) -> None:
+    """Threat: a refusal that is a page ends TLS: a stranger's, or of an exempt site. So it is closed without a word, whether
+    the address says it or the name, and for each port but the web's."""
+    inside = inventory["_meta"]["hostvars"]["ca01"]["estate_address"]
+    proxy = gateway.users["enrolled"].rpartition(".")[0] + ".1"
+    names = [gateway.sites["finance"], gateway.sites["news"], "inside.bank.example.com"]
+    asked: list[dict[str, Any]] = [
+        {"source": gateway.users[user], "address": inside, **name}
+        for user in ("enrolled", "unknown")
+        for name in ({}, *({"name": name} for name in names))
+    ]
+    asked += [{"name": names[-1], "address": names[-1], "proxy": proxy}, {"address": inside, "proxy": proxy}]
+    asked += [{"name": name, "address": name, "proxy": proxy, "connects": 8443} for name in names]
+    answers = gateway.ask(*asked)
+    assert [(each["certificate"], each["status"]) for each in answers] == [(None, None)] * len(answers)
+
+
 @pytest.mark.clause("GW-15-2")
 def test_an_exception_opens_its_own_port_and_no_other(gateway: Gateway) -> None:
     opened, closed = gateway.ask({"port": 8022}, {"port": 8023, "seconds": 2})

@@ -167,18 +167,24 @@ def test_further_addresses_move_with_the_pairs() -> None:
 
 @pytest.mark.clause("GW-20")
 def test_what_the_helper_does_not_answer_is_closed() -> None:
-    """Threat: the helper dies, and the first rule that does not ask it decides."""
+    """Threat: the helper dies, and the first rule that does not ask it decides. And a CONNECT is never refused: Squid would
+    end TLS, whosever it is, to show a page."""
     lines = [line for line in rendered("squid.conf").splitlines() if line.startswith(("ssl_bump", "http_access"))]
     bump = [line for line in lines if line.startswith("ssl_bump")]
     assert bump == [
         "ssl_bump peek step1",
+        "ssl_bump terminate inside",
+        "ssl_bump terminate transparent_tls_port arrived_for_inside",
+        "ssl_bump terminate !web_port",
         "ssl_bump splice passed_on",
         "ssl_bump bump ended_here",
         "ssl_bump terminate all",
     ]
     assert lines[lines.index("http_access allow open") + 1] == "http_access deny all"
     before = lines[: lines.index("http_access deny page_wanted")]
-    assert [line for line in before if "allow" in line] == [
+    assert [line for line in before if line.startswith("http_access")] == [
+        "http_access deny !CONNECT inside",
+        "http_access deny !CONNECT !web_port",
         "http_access allow CONNECT transparent_tls_port",
         "http_access allow CONNECT explicit_port",
     ]
