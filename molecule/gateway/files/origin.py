@@ -17,9 +17,13 @@ TLS = Path("/srv/tls")
 CERTIFICATES = ("good", "expired", "self-signed", "other-name")
 EICAR = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-" + "STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 HARMFUL = b"KEPIL-INTRUSION-TEST\n"
-CONTENT = {"/": b"origin\n", "/harmful": HARMFUL, "/eicar": EICAR.encode(), "/large": bytes(range(256)) * 16384}
-
-
+CONTENT = {
+    "/": b"origin\n",
+    "/what-for": b"origin\n",
+    "/harmful": HARMFUL,
+    "/eicar": EICAR.encode(),
+    "/large": bytes(range(256)) * 16384,
+}
 LINES = {"/slow": 600, "/brief": 90}
 
 

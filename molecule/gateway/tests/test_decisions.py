@@ -156,10 +156,28 @@ def test_malware_over_tls_is_stopped(gateway: Gateway) -> None:
     assert (whole["status"], whole["length"]) == (200, 256 * 16384)
 
 
-@pytest.mark.clause("GW-20")
+@pytest.mark.clause("GW-20", "CP-9.4", "LQ-A3-6")
 def test_the_log_says_how_it_was_decided_and_never_what_for(gateway: Gateway) -> None:
-    gateway.ask({"name": gateway.sites["finance"], "path": "/"}, {"name": gateway.sites["news"], "path": "/eicar"})
+    """Nor does any other log: of the proxy, of the scanner, of its door; of what passes, is found, or is forged."""
+    news, elsewhere = gateway.sites["news"], "expired.example.net"
+    began = gateway.host.check_output("date +%s")
+    *_, forged, fronted = gateway.ask(
+        {"name": gateway.sites["finance"], "path": "/what-for"},
+        {"name": news, "path": "/eicar", "headers": ["X-Why: what-for"]},
+        {"name": news, "path": "/what-for"},
+        {"name": news, "path": "/what-for", "port": 80, "address": gateway.origins["expired"]},
+        {"name": news, "path": "/what-for", "host": elsewhere},
+    )
+    assert {forged["status"], fronted["status"]} <= {None, 409, 503}
     log = gateway.host.check_output("tail -n 20 /var/log/squid/access.log")
     assert re.search(rf"{gateway.sites['finance']} splice", log)
-    assert re.search(rf"{gateway.sites['news']} bump", log)
-    assert "eicar" not in log
+    assert re.search(rf"{gateway.users['enrolled']} .* {news} bump .*Kepil\.Test\.EICAR.* inspected", log), log
+    clamd, *logs = (
+        gateway.host.check_output(f"journalctl --since=@{began} --output=cat --unit={unit}")
+        for unit in ("clamav-daemon", "squid", "c-icap", "suricata")
+    )
+    assert "Kepil.Test.EICAR" in clamd
+    path = "/(what-for|eicar)"
+    assert not re.search(path, "".join([clamd, *logs]))
+    assert gateway.host.run(f"grep --recursive --extended-regexp '{path}' /var/log/squid /var/log/c-icap").stdout == ""
+    gateway.host.check_output("logrotate --force /etc/logrotate.d/c-icap")

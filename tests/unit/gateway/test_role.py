@@ -207,6 +207,8 @@ def test_the_log_has_no_content() -> None:
     """GW-20, CP-9.4: what is spliced, and what is inspected, is logged without path, query or header."""
     (line,) = [line for line in rendered("squid.conf").splitlines() if line.startswith("logformat")]
     assert not re.search(r"%(>|<)?(ru|rp|rP|>h|<h|un)\b", line)
+    assert "debug_options ALL,1 85,0\n" in rendered("squid.conf")
+    assert "DebugLevel 0\n" in rendered("c-icap.conf")
 
 
 def test_the_inspection_ca_excludes_exempt_names() -> None:
