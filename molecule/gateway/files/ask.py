@@ -3,8 +3,9 @@
 A question: `source`, `address`, and perhaps `name` (server name), `port` (443 means TLS), `path`, `trusts` (a file of
 roots: the certificate is checked), `proxy` (an address to ask by CONNECT), `connects` (the port that it is asked for),
 `seconds` (patience), `host` (another one than the name), `headers` (further lines of the request), `sends` (a body),
-`says` (what is sent instead of TLS and HTTP), `protocol` (tcp or udp), `lasts` (leave after so many seconds). An answer:
-`certificate` (DER, hexadecimal), `status`, `body` (its beginning), `length`, `silence` (the longest, in seconds), `error`.
+`says` (what is sent instead of TLS and HTTP), `protocol` (tcp or udp), `lasts` (leave after so many seconds).
+An answer: `certificate` (DER, hexadecimal), `status`, `body` (its beginning), `length`, `silence` (the longest, in
+seconds), `error`.
 """
 
 from __future__ import annotations

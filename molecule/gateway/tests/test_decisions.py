@@ -100,8 +100,8 @@ def test_for_who_is_in_no_catalogue_nothing_is_decrypted(gateway: Gateway) -> No
 
 @pytest.mark.clause("GW-20")
 def test_of_what_leads_into_the_estate_nobody_sees_a_certificate(gateway: Gateway, inventory: dict[str, Any]) -> None:
-    """Threat: a refusal that is a page ends TLS: a stranger's, or of an exempt site. So it is closed without a word, whether
-    the address says it or the name, and for each port but the web's."""
+    """Threat: a refusal that is a page ends TLS: a stranger's, or of an exempt site. So it is closed without a word,
+    whether the address says it or the name, and for each port but the web's."""
     inside = inventory["_meta"]["hostvars"]["ca01"]["estate_address"]
     proxy = gateway.users["enrolled"].rpartition(".")[0] + ".1"
     names = [gateway.sites["finance"], gateway.sites["news"], "inside.bank.example.com"]
@@ -154,6 +154,25 @@ def test_malware_over_tls_is_stopped(gateway: Gateway) -> None:
         assert "EICAR-STANDARD" not in answer["body"]
     assert "EICAR-STANDARD" in exempt["body"]
     assert (whole["status"], whole["length"]) == (200, 256 * 16384)
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_malware_is_not_hidden_by_its_form(gateway: Gateway) -> None:
+    """Threat: coded so that the scanner cannot read it, looking like what is not scanned, or fetched part by part. What
+    it cannot decode is not taken; a part of something harmless is."""
+    news = gateway.sites["news"]
+    forms = ("postscript", "unknown", "gzip", "br", "zstd")
+    parts = [(path, f"Range: bytes={part}") for path in ("/eicar", "/what-for") for part in ("0-3", "4-")]
+    *coded, first, second, begins, ends, accepted = gateway.ask(
+        *({"name": news, "path": f"/eicar-{form}", "headers": ["Accept-Encoding: zstd, br"]} for form in forms),
+        *({"name": news, "path": path, "headers": [part]} for path, part in parts),
+        {"name": news, "path": "/accepted", "headers": ["Accept-Encoding: zstd, br"]},
+    )
+    assert dict(zip(forms, (each["status"] for each in coded), strict=True)) == dict.fromkeys(forms, 403)
+    assert [each["status"] for each in (first, second)] == [403, 403]
+    assert (begins["body"], ends["body"]) == ("orig", "in\n")
+    assert accepted["body"] == "gzip"
+    assert all("EICAR-STANDARD" not in each["body"] for each in (*coded, first, second))
 
 
 @pytest.mark.clause("GW-20", "CP-9.4", "LQ-A3-6")

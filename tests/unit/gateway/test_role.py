@@ -167,8 +167,8 @@ def test_further_addresses_move_with_the_pairs() -> None:
 
 @pytest.mark.clause("GW-20")
 def test_what_the_helper_does_not_answer_is_closed() -> None:
-    """Threat: the helper dies, and the first rule that does not ask it decides. And a CONNECT is never refused: Squid would
-    end TLS, whosever it is, to show a page."""
+    """Threat: the helper dies, and the first rule that does not ask it decides. And a CONNECT is never refused: Squid
+    would end TLS, whosever it is, to show a page."""
     lines = [line for line in rendered("squid.conf").splitlines() if line.startswith(("ssl_bump", "http_access"))]
     bump = [line for line in lines if line.startswith("ssl_bump")]
     assert bump == [
@@ -195,6 +195,16 @@ def test_a_connect_is_not_scanned() -> None:
     """Threat: the scanner is down, and Squid ends TLS of exempt sites too, in order to show that."""
     lines = [line for line in rendered("squid.conf").splitlines() if line.startswith("adaptation_access scan_requests")]
     assert lines == ["adaptation_access scan_requests deny CONNECT", "adaptation_access scan_requests allow all"]
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_what_the_scanner_cannot_read_is_refused() -> None:
+    """Threat: content in a coding, a type or a part that passes unscanned. Where there is no scanner all is taken."""
+    text = rendered("squid.conf")
+    assert "http_reply_access deny coded !decodable" in text
+    assert "request_header_access Range deny all" in text
+    assert "force=on" in rendered("virus_scan.conf")
+    assert "http_reply_access" not in rendered("squid.conf", gateway_antivirus=False)
 
 
 def test_squid_asks_what_the_helper_answers() -> None:
