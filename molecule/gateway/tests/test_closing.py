@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -115,6 +116,39 @@ def test_a_daemon_that_is_killed_closes_and_comes_back(gateway: Gateway, unit: s
     assert (bank["status"], news["status"], exception["body"]) == DAEMONS[unit]
     assert bank["certificate"] in (None, gateway.certificate(gateway.sites["finance"])), "GW-20: never decrypted"
     assert "EICAR-STANDARD" not in news["body"]
+
+
+@pytest.mark.clause("GW-2")
+@pytest.mark.usefixtures("restored")
+def test_what_is_killed_beside_the_path_takes_no_connection_away(gateway: Gateway) -> None:
+    """And comes back: what tells the partner, what shows it who was seen, and what asks whether origins' certificates
+    were revoked, without which none is believed."""
+    flows: dict[str, dict[str, Any]] = {
+        "routed": {"port": 8024, "says": "go on"},
+        "spliced": {"name": gateway.sites["finance"], "path": "/slow"},
+        "inspected": {"name": gateway.sites["news"], "path": "/slow"},
+    }
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(gateway.ask, *({"lasts": 5, "seconds": 10, **each} for each in flows.values()))
+        eventually(lambda: "8024" in gateway.host.check_output("ip netns exec origins ss -Htn state established"))
+        for unit in ("conntrackd.service", "nginx.service"):
+            before = main_process(gateway, unit)
+            gateway.host.check_output(f"systemctl kill --signal=KILL {unit}")
+            took = eventually(lambda unit=unit, before=before: main_process(gateway, unit) not in (before, "0"))
+            print(f"{unit}: there again {took:.1f} s after it was killed")
+        gateway.host.check_output("pkill --signal KILL --full '[k]epil.gateway.revocation'")
+        opened = gateway.ask(*[{"name": gateway.sites["news"], "seconds": 8}] * 20)
+        answers = asked.result()
+    print(f"revocation: {sum(each['status'] != 200 for each in opened)} of {len(opened)} new connections failed")
+    assert all(each["certificate"] is None or gateway.issued(each["certificate"]) for each in opened)
+    for name, each in zip(flows, answers, strict=True):
+        print(f"{name}: the longest silence lasted {each['silence']} s")
+        assert each["error"] is None, name
+
+
+def main_process(gateway: Gateway, unit: str) -> str:
+    """The number of a unit's process; 0 where there is none."""
+    return str(gateway.host.check_output(f"systemctl show {unit} --property=MainPID --value"))
 
 
 @pytest.mark.usefixtures("restored")

@@ -159,6 +159,13 @@ def test_the_pair_tells_the_partner_and_nobody_else() -> None:
     assert "Multicast" not in text
 
 
+@pytest.mark.clause("GW-2")
+def test_what_holds_the_pair_together_comes_back_and_takes_nothing_at_once() -> None:
+    for unit in ("keepalived.service", "conntrackd.service"):
+        assert "Restart=always" in rendered("pair-dropin.conf", item=unit)
+    assert "preempt_delay 15\n" in rendered("keepalived.conf")
+
+
 def test_further_addresses_move_with_the_pairs() -> None:
     text = rendered("keepalived.conf", gateway_virtual_beside={"users1": "198.18.10.1/24"})
     assert "198.18.10.1/24 dev users1" in text
