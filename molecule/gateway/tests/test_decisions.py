@@ -98,6 +98,19 @@ def test_for_who_is_in_no_catalogue_nothing_is_decrypted(gateway: Gateway) -> No
     assert source in gateway.host.check_output("nft list set inet gateway unknown")
 
 
+@pytest.mark.clause("GW-13")
+def test_who_comes_from_no_operator_gets_nothing(gateway: Gateway) -> None:
+    """Threat: nobody can be told of him, so his five working days never begin."""
+    source = gateway.users["foreign"]
+    names = [gateway.sites[each] for each in ("finance", "news")]
+    answers = gateway.ask(
+        *({"source": source, "name": name, "seconds": 2} for name in names),
+        {"source": source, "port": 80, "seconds": 2},
+    )
+    assert [(answer["certificate"], answer["body"]) for answer in answers] == [(None, "")] * len(answers)
+    assert source not in gateway.host.check_output("nft list set inet gateway unknown")
+
+
 @pytest.mark.clause("GW-20")
 def test_of_what_leads_into_the_estate_nobody_sees_a_certificate(gateway: Gateway, inventory: dict[str, Any]) -> None:
     """Threat: a refusal that is a page ends TLS: a stranger's, or of an exempt site. So it is closed without a word,

@@ -101,6 +101,15 @@ def test_whoever_is_looked_up_is_looked_up_before_anything_lets_through() -> Non
     assert not any("established" in line for line in chain("users") + chain("proxied") + chain("limited"))
 
 
+@pytest.mark.clause("GW-13")
+def test_a_source_of_no_operator_gets_no_five_days() -> None:
+    """Threat: nobody is told of it, so no working days run and none are over: it passes for ever."""
+    lines = chain("users")
+    (unlisted,) = (line for line in lines if "@unknown" in line)
+    assert lines[lines.index(unlisted) - 1].startswith("ip saddr != @operated counter drop")
+    assert "elements = { 198.18.10.0/24 }" in rendered("gateway.nft")
+
+
 @pytest.mark.clause("LQ-A3-6")
 def test_nothing_passes_that_intrusion_prevention_did_not_look_at() -> None:
     """Threat: Suricata is down, or somebody took it out of the path, and packets go on without it. Before they are sent
