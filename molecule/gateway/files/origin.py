@@ -92,6 +92,16 @@ class Ticker(socketserver.StreamRequestHandler):
             return
 
 
+class Streamer(socketserver.BaseRequestHandler):
+    """Likewise over UDP: a datagram asks, and half a minute of them answers, whoever still listens."""
+
+    def handle(self) -> None:
+        _, stream = self.request
+        for _ in range(600):
+            stream.sendto(b"tick\n", self.client_address)
+            time.sleep(0.05)
+
+
 def shows(name: str) -> ssl.SSLContext:
     """TLS with a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -110,11 +120,12 @@ def main() -> None:
     socketserver.ThreadingTCPServer.allow_reuse_address = True
     socketserver.ThreadingTCPServer.request_queue_size = ThreadingHTTPServer.request_queue_size = 128
     addresses = sys.argv[1].split(",")
-    servers: list[socketserver.TCPServer] = [
+    servers: list[socketserver.BaseServer] = [
         ThreadingHTTPServer((addresses[0], 80), Site),
         socketserver.ThreadingTCPServer((addresses[0], 8022), Greeter),
         socketserver.ThreadingTCPServer((addresses[0], 8023), Greeter),
         socketserver.ThreadingTCPServer((addresses[0], 8024), Ticker),
+        socketserver.ThreadingUDPServer((addresses[0], 8025), Streamer),
     ]
     for address, name in zip(addresses, CERTIFICATES, strict=True):
         context = shows(name)

@@ -18,16 +18,23 @@ testinfra_hosts = ["ansible://gw01"]
 @pytest.mark.usefixtures("restored")
 def test_at_its_end_access_closes_in_the_middle_of_a_download(gateway: Gateway) -> None:
     """Threat: whoever holds a connection open keeps his access. The end is moved to three seconds from now, and
-    the timer that compares policy and kernel rests: the kernel closes by itself."""
+    the timer that compares policy and kernel rests: the kernel closes by itself. The destination of an exception that
+    goes on sending, though the user is silent, is cut off with him."""
     source = gateway.users["enrolled"]
+    ends = {"enrolled": source, "exceptions": f"{source} . udp . 8025 . {gateway.origins['good']}"}
     gateway.host.check_output(
-        f"systemctl stop kepil-gateway-apply.timer && nft 'delete element inet gateway enrolled {{ {source} }};"
-        f" add element inet gateway enrolled {{ {source} timeout 3s }}'"
+        "systemctl stop kepil-gateway-apply.timer && nft '"
+        + "; ".join(
+            f"delete element inet gateway {name} {{ {key} }}; add element inet gateway {name} {{ {key} timeout 3s }}"
+            for name, key in ends.items()
+        )
+        + "'"
     )
     try:
-        slow, bank = gateway.ask(
+        slow, bank, exception = gateway.ask(
             {"name": gateway.sites["news"], "path": "/slow", "seconds": 4},
             {"name": gateway.sites["finance"], "path": "/slow", "seconds": 4},
+            {"port": 8025, "protocol": "udp", "says": "go on", "seconds": 4, "lasts": 10},
         )
         after = gateway.ask(
             {"name": gateway.sites["finance"], "seconds": 1}, {"name": gateway.sites["news"], "seconds": 1}
@@ -36,7 +43,8 @@ def test_at_its_end_access_closes_in_the_middle_of_a_download(gateway: Gateway) 
         gateway.host.check_output("systemctl start kepil-gateway-apply.timer")
     assert bank["certificate"] == gateway.certificate(gateway.sites["finance"])
     assert 10 <= bank["length"] // len("drop\n") <= 45, "it went on while it was open, and no longer"
-    assert [each["error"].partition(":")[0] for each in (slow, bank)] == ["TimeoutError"] * 2
+    assert 20 <= exception["length"] // len("tick\n") <= 90, "likewise"
+    assert [str(each["error"]).partition(":")[0] for each in (slow, bank, exception)] == ["TimeoutError"] * 3
     assert [digest(each["certificate"]) for each in after] == ["none", "none"]
 
 

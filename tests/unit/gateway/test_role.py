@@ -101,6 +101,13 @@ def test_whoever_is_looked_up_is_looked_up_before_anything_lets_through() -> Non
     assert not any("established" in line for line in chain("users") + chain("proxied") + chain("limited"))
 
 
+@pytest.mark.clause("GW-15-2")
+def test_what_is_forwarded_to_users_answers_an_exception() -> None:
+    """Threat: the host's own rules let through what is established, for as long as the destination sends."""
+    (line,) = chain("answered")
+    assert "ip daddr . meta l4proto . th sport . ip saddr != @exceptions counter drop" in line
+
+
 @pytest.mark.clause("GW-13")
 def test_a_source_of_no_operator_gets_no_five_days() -> None:
     """Threat: nobody is told of it, so no working days run and none are over: it passes for ever."""
