@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -48,23 +51,44 @@ def test_at_its_end_access_closes_in_the_middle_of_a_download(gateway: Gateway) 
     assert [digest(each["certificate"]) for each in after] == ["none", "none"]
 
 
-@pytest.mark.clause("GW-15-1")
-@pytest.mark.usefixtures("restored")
-def test_a_clock_that_moved_past_the_year_closes_at_the_timers_next_run(gateway: Gateway) -> None:
-    """No converge: the gateway's own policy, at the moment at which the year is over."""
-    code = (
-        "import pathlib; from kepil.gateway.apply import apply, run_nft; from kepil.gateway.policy import read_policy;"
-        " policy = read_policy(pathlib.Path('/etc/kepil/gateway/policy.json'));"
-        " at = max(each.closes for each in policy.organisations.values());"
-        " print(apply(policy, frozenset(), at, pathlib.Path('/etc/kepil/gateway/gateway.nft'),"
-        " pathlib.Path('/run/kepil-gateway/moved'), run_nft))"
+MOVED = """\
+import sys
+from datetime import datetime, timedelta
+from kepil.cli import main
+from kepil.commands import gateway
+class Moved(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.now(tz) + timedelta(days=400)
+gateway.datetime = Moved
+sys.exit(main(["gateway", "apply"]))
+"""
+
+
+@pytest.fixture
+def moved(gateway: Gateway) -> Iterator[None]:
+    """The clock of the command that the timer runs is past the year. Timer, unit and sandbox are as they are."""
+    unit = "/run/systemd/system/kepil-gateway-apply.service.d"
+    lines = "[Service]\nExecStart=\nExecStart=/opt/kepil/current/bin/python3 /srv/moved.py\n"
+    gateway.host.check_output(
+        f"mkdir -p {unit} && printf %s {shlex.quote(MOVED)} > /srv/moved.py"
+        f" && printf %b {shlex.quote(lines)} > {unit}/moved.conf && systemctl daemon-reload"
     )
-    gateway.host.check_output("systemctl stop kepil-gateway-apply.timer; rm -f /run/kepil-gateway/moved")
-    try:
-        assert gateway.host.check_output(f'/opt/kepil/current/bin/python3 -c "{code}"') == "True"
-        answers = gateway.ask({"name": gateway.sites["finance"], "seconds": 1}, {"port": 8022, "seconds": 1})
-    finally:
-        gateway.host.check_output("systemctl start kepil-gateway-apply.timer")
+    yield
+    gateway.host.check_output(f"rm -r {unit} && systemctl daemon-reload")
+
+
+@pytest.mark.clause("GW-15-1")
+@pytest.mark.usefixtures("restored", "moved")
+def test_a_clock_that_moved_past_the_year_closes_at_the_timers_next_run(gateway: Gateway) -> None:
+    """No converge, and nobody starts anything: within the minute that is stated, connections under way included."""
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(gateway.ask, {"name": gateway.sites["finance"], "path": "/slow", "seconds": 4})
+        took = eventually(lambda: "elements" not in gateway.host.check_output("nft list set inet gateway enrolled"), 60)
+        print(f"closed {took:.1f} s after the clock moved")
+        (slow,) = asked.result()
+    answers = gateway.ask({"name": gateway.sites["finance"], "seconds": 1}, {"port": 8022, "seconds": 1})
+    assert slow["error"].startswith("TimeoutError")
     assert [(each["certificate"], each["body"]) for each in answers] == [(None, "")] * 2
 
 
@@ -140,9 +164,9 @@ def test_what_is_killed_beside_the_path_takes_no_connection_away(gateway: Gatewa
         asked = pool.submit(gateway.ask, *({"lasts": 5, "seconds": 10, **each} for each in flows.values()))
         eventually(lambda: "8024" in gateway.host.check_output("ip netns exec origins ss -Htn state established"))
         for unit in ("conntrackd.service", "nginx.service"):
-            before = main_process(gateway, unit)
+            gone = {"0", main_process(gateway, unit)}
             gateway.host.check_output(f"systemctl kill --signal=KILL {unit}")
-            took = eventually(lambda unit=unit, before=before: main_process(gateway, unit) not in (before, "0"))
+            took = eventually(partial(runs_anew, gateway, unit, gone))
             print(f"{unit}: there again {took:.1f} s after it was killed")
         gateway.host.check_output("pkill --signal KILL --full '[k]epil.gateway.revocation'")
         opened = gateway.ask(*[{"name": gateway.sites["news"], "seconds": 8}] * 20)
@@ -157,6 +181,11 @@ def test_what_is_killed_beside_the_path_takes_no_connection_away(gateway: Gatewa
 def main_process(gateway: Gateway, unit: str) -> str:
     """The number of a unit's process; 0 where there is none."""
     return str(gateway.host.check_output(f"systemctl show {unit} --property=MainPID --value"))
+
+
+def runs_anew(gateway: Gateway, unit: str, gone: set[str]) -> bool:
+    """Whether a unit has another process than those that are gone."""
+    return main_process(gateway, unit) not in gone
 
 
 @pytest.mark.usefixtures("restored")
