@@ -42,11 +42,11 @@ CONTENT = {
     **{f"/eicar-{name}": content for name, content in CODED.items()},
     "/large": bytes(range(256)) * 16384,
 }
-LINES = {"/slow": 600, "/brief": 90}
+LINES = {"/slow": 600, "/brief": 90, "/short": 40}
 
 
 class Site(BaseHTTPRequestHandler):
-    """Answers with what a path stands for; /slow and /brief give a line every tenth of a second."""
+    """Answers with what a path stands for; /slow, /brief and /short give a line every tenth of a second."""
 
     def do_GET(self) -> None:
         if self.path not in LINES:

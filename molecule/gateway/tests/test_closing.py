@@ -20,7 +20,7 @@ testinfra_hosts = ["ansible://gw01"]
 @pytest.mark.clause("GW-15-1")
 @pytest.mark.usefixtures("restored")
 def test_at_its_end_access_closes_in_the_middle_of_a_download(gateway: Gateway) -> None:
-    """Threat: whoever holds a connection open keeps his access. The end is moved to three seconds from now, and
+    """Threat: whoever holds a connection open keeps his access. The end is moved to five seconds from now, and
     the timer that compares policy and kernel rests: the kernel closes by itself. The destination of an exception that
     goes on sending, though the user is silent, is cut off with him."""
     source = gateway.users["enrolled"]
@@ -28,7 +28,7 @@ def test_at_its_end_access_closes_in_the_middle_of_a_download(gateway: Gateway) 
     gateway.host.check_output(
         "systemctl stop kepil-gateway-apply.timer && nft '"
         + "; ".join(
-            f"delete element inet gateway {name} {{ {key} }}; add element inet gateway {name} {{ {key} timeout 3s }}"
+            f"delete element inet gateway {name} {{ {key} }}; add element inet gateway {name} {{ {key} timeout 5s }}"
             for name, key in ends.items()
         )
         + "'"
@@ -45,8 +45,8 @@ def test_at_its_end_access_closes_in_the_middle_of_a_download(gateway: Gateway) 
     finally:
         gateway.host.check_output("systemctl start kepil-gateway-apply.timer")
     assert bank["certificate"] == gateway.certificate(gateway.sites["finance"])
-    assert 10 <= bank["length"] // len("drop\n") <= 45, "it went on while it was open, and no longer"
-    assert 20 <= exception["length"] // len("tick\n") <= 90, "likewise"
+    assert 10 <= bank["length"] // len("drop\n") <= 65, "it went on while it was open, and no longer"
+    assert 20 <= exception["length"] // len("tick\n") <= 130, "likewise"
     assert [str(each["error"]).partition(":")[0] for each in (slow, bank, exception)] == ["TimeoutError"] * 3
     assert [digest(each["certificate"]) for each in after] == ["none", "none"]
 
@@ -157,16 +157,16 @@ def test_what_is_killed_beside_the_path_takes_no_connection_away(gateway: Gatewa
     were revoked, without which none is believed."""
     flows: dict[str, dict[str, Any]] = {
         "routed": {"port": 8024, "says": "go on"},
-        "spliced": {"name": gateway.sites["finance"], "path": "/slow"},
-        "inspected": {"name": gateway.sites["news"], "path": "/slow"},
+        "spliced": {"name": gateway.sites["finance"], "path": "/short"},
+        "inspected": {"name": gateway.sites["news"], "path": "/short"},
     }
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(gateway.ask, *({"lasts": 5, "seconds": 10, **each} for each in flows.values()))
+        asked = pool.submit(gateway.ask, *({"lasts": 4, "seconds": 10, **each} for each in flows.values()))
         eventually(lambda: "8024" in gateway.host.check_output("ip netns exec origins ss -Htn state established"))
         for unit in ("conntrackd.service", "nginx.service"):
             gone = {"0", main_process(gateway, unit)}
             gateway.host.check_output(f"systemctl kill --signal=KILL {unit}")
-            took = eventually(partial(runs_anew, gateway, unit, gone))
+            took = eventually(partial(runs_anew, gateway, unit, gone), 30)
             print(f"{unit}: there again {took:.1f} s after it was killed")
         gateway.host.check_output("pkill --signal KILL --full '[k]epil.gateway.revocation'")
         opened = gateway.ask(*[{"name": gateway.sites["news"], "seconds": 8}] * 20)
@@ -179,8 +179,10 @@ def test_what_is_killed_beside_the_path_takes_no_connection_away(gateway: Gatewa
 
 
 def main_process(gateway: Gateway, unit: str) -> str:
-    """The number of a unit's process; 0 where there is none."""
-    return str(gateway.host.check_output(f"systemctl show {unit} --property=MainPID --value"))
+    """The number of a unit's process; 0 where there is none that is ready."""
+    said = gateway.host.check_output(f"systemctl show {unit} --property=ActiveState,MainPID")
+    found = dict(line.split("=") for line in said.splitlines())
+    return found["MainPID"] if found["ActiveState"] == "active" else "0"
 
 
 def runs_anew(gateway: Gateway, unit: str, gone: set[str]) -> bool:
