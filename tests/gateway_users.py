@@ -29,7 +29,7 @@ class Gateway:
         """What users are answered, all asking at once. Unless a question says otherwise the enrolled one asks, and the
         good origin is asked."""
         full = [{"source": self.users["enrolled"], "address": self.origins["good"], **each} for each in questions]
-        command = f"echo {shlex.quote(json.dumps(full))} | ip netns exec users python3 /srv/ask.py"
+        command = f"printf %s {shlex.quote(json.dumps(full))} | ip netns exec users python3 /srv/ask.py"
         answers: list[dict[str, Any]] = json.loads(self.host.check_output(command))
         return answers
 

@@ -1,9 +1,11 @@
 """Ask many questions at once, as users; questions and answers are JSON on standard input and output.
 
 A question: `source`, `address`, and perhaps `name` (server name), `port` (443 means TLS), `path`, `trusts` (a file of
-roots: the certificate is checked), `proxy` (an address to ask by CONNECT), `seconds` (patience), `says` (what is sent
-to a port that is not the web's), `lasts` (leave after so many seconds). An answer: `certificate` (DER, hexadecimal),
-`status`, `body` (its beginning), `length`, `silence` (the longest, in seconds), `error`.
+roots: the certificate is checked), `proxy` (an address to ask by CONNECT), `connects` (the port that it is asked for),
+`seconds` (patience), `host` (another one than the name), `headers` (further lines of the request), `sends` (a body),
+`says` (what is sent instead of TLS and HTTP), `protocol` (tcp or udp), `lasts` (leave after so many seconds).
+An answer: `certificate` (DER, hexadecimal), `status`, `body` (its beginning), `length`, `silence` (the longest, in
+seconds), `error`.
 """
 
 from __future__ import annotations
@@ -34,12 +36,17 @@ def ask(question: dict[str, Any]) -> dict[str, Any]:
 
 def _connect(question: dict[str, Any]) -> socket.socket:
     patience, source = question.get("seconds", 4), (question["source"], 0)
+    if question.get("protocol") == "udp":
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.settimeout(patience)
+        datagrams.bind(source)
+        datagrams.connect((question["address"], question["port"]))
+        return datagrams
     if "proxy" not in question:
         return socket.create_connection((question["address"], question.get("port", TLS)), patience, source)
     stream = socket.create_connection((question["proxy"], 3128), patience, source)
-    stream.sendall(
-        f"CONNECT {question['address']}:{TLS} HTTP/1.1\r\nHost: {question['address']}:{TLS}\r\n\r\n".encode()
-    )
+    asked = f"{question['address']}:{question.get('connects', TLS)}"
+    stream.sendall(f"CONNECT {asked} HTTP/1.1\r\nHost: {asked}\r\n\r\n".encode())
     answer = stream.recv(4096)
     if b" 200 " not in answer.partition(b"\r\n")[0]:
         raise OSError(f"the proxy says {answer[:40]!r}")
@@ -47,7 +54,7 @@ def _connect(question: dict[str, Any]) -> socket.socket:
 
 
 def _secure(question: dict[str, Any], raw: socket.socket) -> socket.socket:
-    if question.get("port", TLS) != TLS:
+    if question.get("port", TLS) != TLS or "says" in question:
         return raw
     context = ssl.create_default_context(cafile=question.get("trusts"))
     if "trusts" not in question:
@@ -57,13 +64,10 @@ def _secure(question: dict[str, Any], raw: socket.socket) -> socket.socket:
 
 
 def _fetch(question: dict[str, Any], stream: socket.socket, found: dict[str, Any]) -> None:
-    host = question.get("name") or question["address"]
-    if question.get("port", TLS) in (80, TLS):
-        stream.sendall(
-            f"GET {question.get('path', '/')} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
-        )
-    elif "says" in question:
+    if "says" in question:
         stream.sendall(question["says"].encode() + b"\n")
+    elif question.get("port", TLS) in (80, TLS):
+        stream.sendall(_request(question))
     received = b""
     began = last = time.monotonic()
     try:
@@ -77,6 +81,18 @@ def _fetch(question: dict[str, Any], stream: socket.socket, found: dict[str, Any
         head, _, body = received.partition(b"\r\n\r\n") if received.startswith(b"HTTP/") else (b"", b"", received)
         found["status"] = int(head.split()[1]) if head else None
         found["body"], found["length"] = body[:8192].decode("utf-8", "replace"), len(body)
+
+
+def _request(question: dict[str, Any]) -> bytes:
+    body = question.get("sends", "")
+    lines = [
+        f"{'POST' if body else 'GET'} {question.get('path', '/')} HTTP/1.1",
+        f"Host: {question.get('host') or question.get('name') or question['address']}",
+        *question.get("headers", []),
+        *([f"Content-Length: {len(body)}"] if body else []),
+        "Connection: close",
+    ]
+    return "\r\n".join([*lines, "", body]).encode()
 
 
 if __name__ == "__main__":

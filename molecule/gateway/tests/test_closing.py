@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,17 +20,24 @@ testinfra_hosts = ["ansible://gw01"]
 @pytest.mark.clause("GW-15-1")
 @pytest.mark.usefixtures("restored")
 def test_at_its_end_access_closes_in_the_middle_of_a_download(gateway: Gateway) -> None:
-    """Threat: whoever holds a connection open keeps his access. The end is moved to three seconds from now, and
-    the timer that compares policy and kernel rests: the kernel closes by itself."""
+    """Threat: whoever holds a connection open keeps his access. The end is moved to five seconds from now, and
+    the timer that compares policy and kernel rests: the kernel closes by itself. The destination of an exception that
+    goes on sending, though the user is silent, is cut off with him."""
     source = gateway.users["enrolled"]
+    ends = {"enrolled": source, "exceptions": f"{source} . udp . 8025 . {gateway.origins['good']}"}
     gateway.host.check_output(
-        f"systemctl stop kepil-gateway-apply.timer && nft 'delete element inet gateway enrolled {{ {source} }};"
-        f" add element inet gateway enrolled {{ {source} timeout 3s }}'"
+        "systemctl stop kepil-gateway-apply.timer && nft '"
+        + "; ".join(
+            f"delete element inet gateway {name} {{ {key} }}; add element inet gateway {name} {{ {key} timeout 5s }}"
+            for name, key in ends.items()
+        )
+        + "'"
     )
     try:
-        slow, bank = gateway.ask(
+        slow, bank, exception = gateway.ask(
             {"name": gateway.sites["news"], "path": "/slow", "seconds": 4},
             {"name": gateway.sites["finance"], "path": "/slow", "seconds": 4},
+            {"port": 8025, "protocol": "udp", "says": "go on", "seconds": 4, "lasts": 10},
         )
         after = gateway.ask(
             {"name": gateway.sites["finance"], "seconds": 1}, {"name": gateway.sites["news"], "seconds": 1}
@@ -34,28 +45,50 @@ def test_at_its_end_access_closes_in_the_middle_of_a_download(gateway: Gateway) 
     finally:
         gateway.host.check_output("systemctl start kepil-gateway-apply.timer")
     assert bank["certificate"] == gateway.certificate(gateway.sites["finance"])
-    assert 10 <= bank["length"] // len("drop\n") <= 45, "it went on while it was open, and no longer"
-    assert [each["error"].partition(":")[0] for each in (slow, bank)] == ["TimeoutError"] * 2
+    assert 10 <= bank["length"] // len("drop\n") <= 65, "it went on while it was open, and no longer"
+    assert 20 <= exception["length"] // len("tick\n") <= 130, "likewise"
+    assert [str(each["error"]).partition(":")[0] for each in (slow, bank, exception)] == ["TimeoutError"] * 3
     assert [digest(each["certificate"]) for each in after] == ["none", "none"]
 
 
-@pytest.mark.clause("GW-15-1")
-@pytest.mark.usefixtures("restored")
-def test_a_clock_that_moved_past_the_year_closes_at_the_timers_next_run(gateway: Gateway) -> None:
-    """No converge: the gateway's own policy, at the moment at which the year is over."""
-    code = (
-        "import pathlib; from kepil.gateway.apply import apply, run_nft; from kepil.gateway.policy import read_policy;"
-        " policy = read_policy(pathlib.Path('/etc/kepil/gateway/policy.json'));"
-        " at = max(each.closes for each in policy.organisations.values());"
-        " print(apply(policy, frozenset(), at, pathlib.Path('/etc/kepil/gateway/gateway.nft'),"
-        " pathlib.Path('/run/kepil-gateway/moved'), run_nft))"
+MOVED = """\
+import sys
+from datetime import datetime, timedelta
+from kepil.cli import main
+from kepil.commands import gateway
+class Moved(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.now(tz) + timedelta(days=400)
+gateway.datetime = Moved
+sys.exit(main(["gateway", "apply"]))
+"""
+
+
+@pytest.fixture
+def moved(gateway: Gateway) -> Iterator[None]:
+    """The clock of the command that the timer runs is past the year. Timer, unit and sandbox are as they are."""
+    unit = "/run/systemd/system/kepil-gateway-apply.service.d"
+    lines = "[Service]\nExecStart=\nExecStart=/opt/kepil/current/bin/python3 /srv/moved.py\n"
+    gateway.host.check_output(
+        f"mkdir -p {unit} && printf %s {shlex.quote(MOVED)} > /srv/moved.py"
+        f" && printf %b {shlex.quote(lines)} > {unit}/moved.conf && systemctl daemon-reload"
     )
-    gateway.host.check_output("systemctl stop kepil-gateway-apply.timer; rm -f /run/kepil-gateway/moved")
-    try:
-        assert gateway.host.check_output(f'/opt/kepil/current/bin/python3 -c "{code}"') == "True"
-        answers = gateway.ask({"name": gateway.sites["finance"], "seconds": 1}, {"port": 8022, "seconds": 1})
-    finally:
-        gateway.host.check_output("systemctl start kepil-gateway-apply.timer")
+    yield
+    gateway.host.check_output(f"rm -r {unit} && systemctl daemon-reload")
+
+
+@pytest.mark.clause("GW-15-1")
+@pytest.mark.usefixtures("restored", "moved")
+def test_a_clock_that_moved_past_the_year_closes_at_the_timers_next_run(gateway: Gateway) -> None:
+    """No converge, and nobody starts anything: within the minute that is stated, connections under way included."""
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(gateway.ask, {"name": gateway.sites["finance"], "path": "/slow", "seconds": 4})
+        took = eventually(lambda: "elements" not in gateway.host.check_output("nft list set inet gateway enrolled"), 60)
+        print(f"closed {took:.1f} s after the clock moved")
+        (slow,) = asked.result()
+    answers = gateway.ask({"name": gateway.sites["finance"], "seconds": 1}, {"port": 8022, "seconds": 1})
+    assert slow["error"].startswith("TimeoutError")
     assert [(each["certificate"], each["body"]) for each in answers] == [(None, "")] * 2
 
 
@@ -115,6 +148,46 @@ def test_a_daemon_that_is_killed_closes_and_comes_back(gateway: Gateway, unit: s
     assert (bank["status"], news["status"], exception["body"]) == DAEMONS[unit]
     assert bank["certificate"] in (None, gateway.certificate(gateway.sites["finance"])), "GW-20: never decrypted"
     assert "EICAR-STANDARD" not in news["body"]
+
+
+@pytest.mark.clause("GW-2")
+@pytest.mark.usefixtures("restored")
+def test_what_is_killed_beside_the_path_takes_no_connection_away(gateway: Gateway) -> None:
+    """And comes back: what tells the partner, what shows it who was seen, and what asks whether origins' certificates
+    were revoked, without which none is believed."""
+    flows: dict[str, dict[str, Any]] = {
+        "routed": {"port": 8024, "says": "go on"},
+        "spliced": {"name": gateway.sites["finance"], "path": "/short"},
+        "inspected": {"name": gateway.sites["news"], "path": "/short"},
+    }
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(gateway.ask, *({"lasts": 4, "seconds": 10, **each} for each in flows.values()))
+        eventually(lambda: "8024" in gateway.host.check_output("ip netns exec origins ss -Htn state established"))
+        for unit in ("conntrackd.service", "nginx.service"):
+            gone = {"0", main_process(gateway, unit)}
+            gateway.host.check_output(f"systemctl kill --signal=KILL {unit}")
+            took = eventually(partial(runs_anew, gateway, unit, gone), 30)
+            print(f"{unit}: there again {took:.1f} s after it was killed")
+        gateway.host.check_output("pkill --signal KILL --full '[k]epil.gateway.revocation'")
+        opened = gateway.ask(*[{"name": gateway.sites["news"], "seconds": 8}] * 20)
+        answers = asked.result()
+    print(f"revocation: {sum(each['status'] != 200 for each in opened)} of {len(opened)} new connections failed")
+    assert all(each["certificate"] is None or gateway.issued(each["certificate"]) for each in opened)
+    for name, each in zip(flows, answers, strict=True):
+        print(f"{name}: the longest silence lasted {each['silence']} s")
+        assert each["error"] is None, name
+
+
+def main_process(gateway: Gateway, unit: str) -> str:
+    """The number of a unit's process; 0 where there is none that is ready."""
+    said = gateway.host.check_output(f"systemctl show {unit} --property=ActiveState,MainPID")
+    found = dict(line.split("=") for line in said.splitlines())
+    return found["MainPID"] if found["ActiveState"] == "active" else "0"
+
+
+def runs_anew(gateway: Gateway, unit: str, gone: set[str]) -> bool:
+    """Whether a unit has another process than those that are gone."""
+    return main_process(gateway, unit) not in gone
 
 
 @pytest.mark.usefixtures("restored")

@@ -98,6 +98,37 @@ def test_for_who_is_in_no_catalogue_nothing_is_decrypted(gateway: Gateway) -> No
     assert source in gateway.host.check_output("nft list set inet gateway unknown")
 
 
+@pytest.mark.clause("GW-13")
+def test_who_comes_from_no_operator_gets_nothing(gateway: Gateway) -> None:
+    """Threat: nobody can be told of him, so his five working days never begin."""
+    source = gateway.users["foreign"]
+    names = [gateway.sites[each] for each in ("finance", "news")]
+    answers = gateway.ask(
+        *({"source": source, "name": name, "seconds": 2} for name in names),
+        {"source": source, "port": 80, "seconds": 2},
+    )
+    assert [(answer["certificate"], answer["body"]) for answer in answers] == [(None, "")] * len(answers)
+    assert source not in gateway.host.check_output("nft list set inet gateway unknown")
+
+
+@pytest.mark.clause("GW-20")
+def test_of_what_leads_into_the_estate_nobody_sees_a_certificate(gateway: Gateway, inventory: dict[str, Any]) -> None:
+    """Threat: a refusal that is a page ends TLS: a stranger's, or of an exempt site. So it is closed without a word,
+    whether the address says it or the name, and for each port but the web's."""
+    inside = inventory["_meta"]["hostvars"]["ca01"]["estate_address"]
+    proxy = gateway.users["enrolled"].rpartition(".")[0] + ".1"
+    names = [gateway.sites["finance"], gateway.sites["news"], "inside.bank.example.com"]
+    asked: list[dict[str, Any]] = [
+        {"source": gateway.users[user], "address": inside, **name}
+        for user in ("enrolled", "unknown")
+        for name in ({}, *({"name": name} for name in names))
+    ]
+    asked += [{"name": names[-1], "address": names[-1], "proxy": proxy}, {"address": inside, "proxy": proxy}]
+    asked += [{"name": name, "address": name, "proxy": proxy, "connects": 8443} for name in names]
+    answers = gateway.ask(*asked)
+    assert [(each["certificate"], each["status"]) for each in answers] == [(None, None)] * len(answers)
+
+
 @pytest.mark.clause("GW-15-2")
 def test_an_exception_opens_its_own_port_and_no_other(gateway: Gateway) -> None:
     opened, closed = gateway.ask({"port": 8022}, {"port": 8023, "seconds": 2})
@@ -138,10 +169,47 @@ def test_malware_over_tls_is_stopped(gateway: Gateway) -> None:
     assert (whole["status"], whole["length"]) == (200, 256 * 16384)
 
 
-@pytest.mark.clause("GW-20")
+@pytest.mark.clause("LQ-A3-6")
+def test_malware_is_not_hidden_by_its_form(gateway: Gateway) -> None:
+    """Threat: coded so that the scanner cannot read it, looking like what is not scanned, or fetched part by part. What
+    it cannot decode is not taken; a part of something harmless is."""
+    news = gateway.sites["news"]
+    forms = ("postscript", "unknown", "gzip", "br", "zstd")
+    parts = [(path, f"Range: bytes={part}") for path in ("/eicar", "/what-for") for part in ("0-3", "4-")]
+    *coded, first, second, begins, ends, accepted = gateway.ask(
+        *({"name": news, "path": f"/eicar-{form}", "headers": ["Accept-Encoding: zstd, br"]} for form in forms),
+        *({"name": news, "path": path, "headers": [part]} for path, part in parts),
+        {"name": news, "path": "/accepted", "headers": ["Accept-Encoding: zstd, br"]},
+    )
+    assert dict(zip(forms, (each["status"] for each in coded), strict=True)) == dict.fromkeys(forms, 403)
+    assert [each["status"] for each in (first, second)] == [403, 403]
+    assert (begins["body"], ends["body"]) == ("orig", "in\n")
+    assert accepted["body"] == "gzip"
+    assert all("EICAR-STANDARD" not in each["body"] for each in (*coded, first, second))
+
+
+@pytest.mark.clause("GW-20", "CP-9.4", "LQ-A3-6")
 def test_the_log_says_how_it_was_decided_and_never_what_for(gateway: Gateway) -> None:
-    gateway.ask({"name": gateway.sites["finance"], "path": "/"}, {"name": gateway.sites["news"], "path": "/eicar"})
+    """Nor does any other log: of the proxy, of the scanner, of its door; of what passes, is found, or is forged."""
+    news, elsewhere = gateway.sites["news"], "expired.example.net"
+    began = gateway.host.check_output("date +%s")
+    *_, forged, fronted = gateway.ask(
+        {"name": gateway.sites["finance"], "path": "/what-for"},
+        {"name": news, "path": "/eicar", "headers": ["X-Why: what-for"]},
+        {"name": news, "path": "/what-for"},
+        {"name": news, "path": "/what-for", "port": 80, "address": gateway.origins["expired"]},
+        {"name": news, "path": "/what-for", "host": elsewhere},
+    )
+    assert {forged["status"], fronted["status"]} <= {None, 409, 503}
     log = gateway.host.check_output("tail -n 20 /var/log/squid/access.log")
     assert re.search(rf"{gateway.sites['finance']} splice", log)
-    assert re.search(rf"{gateway.sites['news']} bump", log)
-    assert "eicar" not in log
+    assert re.search(rf"{gateway.users['enrolled']} .* {news} bump .*Kepil\.Test\.EICAR.* inspected", log), log
+    clamd, *logs = (
+        gateway.host.check_output(f"journalctl --since=@{began} --output=cat --unit={unit}")
+        for unit in ("clamav-daemon", "squid", "c-icap", "suricata")
+    )
+    assert "Kepil.Test.EICAR" in clamd
+    path = "/(what-for|eicar)"
+    assert not re.search(path, "".join([clamd, *logs]))
+    assert gateway.host.run(f"grep --recursive --extended-regexp '{path}' /var/log/squid /var/log/c-icap").stdout == ""
+    gateway.host.check_output("logrotate --force /etc/logrotate.d/c-icap")

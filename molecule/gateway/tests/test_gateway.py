@@ -29,12 +29,29 @@ def test_the_inspection_key_is_the_proxys_alone(host: Any) -> None:
 
 
 def test_the_inspection_ca_cannot_speak_for_exempt_names(host: Any) -> None:
-    """GW-20: a certificate for gov.kz made by the gateway is refused by every client."""
+    """GW-20: names that local overrides except."""
     text = host.check_output(
         f"openssl x509 -in {SETTINGS}/inspection/ca.crt -noout -ext nameConstraints,basicConstraints"
     )
     assert "DNS:gov.kz" in text
     assert "pathlen:0" in text
+
+
+def test_what_it_signs_for_an_exempt_name_is_refused(host: Any) -> None:
+    """GW-20: with the gateway's own key, as a mistake or an intruder would use it. OpenSSL refuses it by the
+    constraint; of another name the same certificate is good."""
+    ca, key = f"{SETTINGS}/inspection/ca.crt", f"{SETTINGS}/inspection/ca.key"
+    said = {
+        name: host.run(
+            "cd $(mktemp -d) && openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key"
+            f" -out request -subj /CN={name} -addext subjectAltName=DNS:{name}"
+            f" && openssl x509 -req -in request -copy_extensions copy -days 1 -CA {ca} -CAkey {key} -out leaf"
+            f" && openssl verify -CAfile {ca} leaf"
+        )
+        for name in ("gov.kz", "egov.gov.kz", "press.example.com")
+    }
+    assert [each.rc for each in said.values()] == [2, 2, 0], said
+    assert "excluded subtree violation" in said["gov.kz"].stderr
 
 
 def test_explain_works_on_the_gateway(host: Any) -> None:

