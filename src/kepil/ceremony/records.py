@@ -213,6 +213,11 @@ class Records:
         return target
 
 
+def following(records: Path) -> list[str]:
+    """Names of the keys on record that follow others (`rekey`)."""
+    return sorted(path.stem for path in (records / "keys").glob("*-next.json"))
+
+
 def _account(accounts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """All keys that the hosts' partitions name. Raises RecordError where two of them name different keys alike."""
     keys: dict[str, str] = {}
