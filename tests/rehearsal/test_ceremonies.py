@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,12 @@ from tests.estate.everywhere import everywhere, run
 RECORDS = Path("ceremonies/rehearsal")
 PEOPLE, BUNDLES = RECORDS / "people", RECORDS / "bundles"
 RSA = ("--families", "rsa")
+SOURCES = [f"inventories/{name}" for name in ("common", "production", "rehearsal", "estate.kepil.yml")]
+OPENING = """security-officer-1 custodian-1 custodian-2 operator-1 witness-1 auditor-1
+witness-1 - auditor-1 - auditor-1 - custodian-1 - security-officer-1 - witness-1 -"""
+CONFIRMED = "custodian-1 - custodian-2 - witness-1 - auditor-1 -"
+ABORTED = "abort custodian-1 wrong abort witness-1 wrong custodian-1 witness-1"
+"""What people type at the terminal, `-` for an empty line: until ceremony `crl` acts, to confirm that, to abort."""
 
 WATCH = Path(__file__).with_name("watch.py")
 UNWATCH = "kill $(cat /dev/shm/watch.pid); rm -f /dev/shm/watch.pid /dev/shm/watched"
@@ -43,6 +51,15 @@ PRIVATE_KEYS = """
 export SOFTHSM2_CONF=/etc/kepil/hsm/nca.conf PIN=$(cat /etc/kepil/credentials/hsm-nca.pin)
 runuser -u kepil-hsm -- pkcs11-tool --module /usr/lib/softhsm/libsofthsm2.so --token-label nca --login --pin env:PIN \\
   --list-objects --type privkey
+"""
+
+# A responder's own certificate is one of those that it answers for.
+ASK_OCSP = """
+folder=$(mktemp -d)
+trap 'rm -r "$folder"' EXIT
+cd "$folder"
+for name in nca-rsa ocsp-rsa; do openssl x509 -in /etc/kepil/pki/$name.crt -out $name.pem; done
+openssl ocsp -issuer nca-rsa.pem -cert ocsp-rsa.pem -partial_chain -CAfile nca-rsa.pem -url http://localhost/ 2>&1
 """
 
 
@@ -72,6 +89,48 @@ class Ceremonies:
         (bundle,) = set(BUNDLES.iterdir()) - before
         assert ": completed, " in kepil("ceremony", "verify", bundle, "--signers", PEOPLE / "allowed_signers")
         return bundle
+
+    def abort(self, name: str, *typed: str) -> None:
+        """A ceremony at a terminal, where this is typed, and that its people abort."""
+        before = set(BUNDLES.iterdir())
+        lines = "\n".join("" if word == "-" else word for word in " ".join(typed).split()) + "\n"
+        command = self.command(name, *RSA, "--attended")
+        done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
+        self.screen += done.stdout + done.stderr
+        (bundle,) = set(BUNDLES.iterdir()) - before
+        assert ": aborted, " in kepil("ceremony", "verify", bundle, "--signers", PEOPLE / "allowed_signers")
+
+    def converge(self, playbook: str, *replaceable: str) -> tuple[int, str]:
+        """A converge under a change of its own; these certificates may be replaced. Gives exit status and output."""
+        given = json.dumps({"ceremony_certificate_replaceable": replaceable})
+        now = datetime.now(UTC)
+        change = f"{now:%Y%m%d-%H%M%S}-{Path(playbook).stem}"
+        until = f"{now + timedelta(hours=2):%Y-%m-%dT%H:%M:%SZ}"
+        record = (
+            "--id",
+            change,
+            "--playbook",
+            playbook,
+            "--reason",
+            "Rehearsal",
+            "--until",
+            until,
+            "--extra-vars",
+            given,
+        )
+        kepil("change", "propose", "rehearsal", *record, *(word for one in SOURCES for word in ("--inventory", one)))
+        for who in ("change-manager", "security-officer"):
+            kepil("change", "sign", "rehearsal", change, "--key", f"build/rehearsal/people/{who}", "--yes")
+        command = [
+            "ansible-playbook",
+            *(word for one in SOURCES for word in ("-i", one)),
+            playbook,
+            "--extra-vars",
+            given,
+        ]
+        environment = os.environ | {"KEPIL_CHANGE": change}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
 
     def opening(self) -> set[str]:
         """What opens partitions now: activation data where they are kept, shares, and what the shares give."""
@@ -153,29 +212,80 @@ def test_killed_in_the_middle_of_an_act_it_goes_on(ceremonies: Ceremonies) -> No
     assert performed["evidence"]["made"]["key:nca-rsa-next"]["sha256"] == key
 
 
+def root_crl(path: Path | str = RECORDS / "krnca-rsa.crl") -> tuple[int, str]:
+    """Number and text of the RSA root's CRL."""
+    words = ["openssl", "crl", "-in", path, "-noout", "-crlnumber", "-text"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return int(said.splitlines()[0].removeprefix("crlNumber="), 16), said
+
+
+@pytest.mark.long
+@pytest.mark.clause("CP-4.9")
+def test_an_aborted_ceremony_leaves_the_root_a_valid_crl(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
+    before, text = root_crl()
+    ceremonies.abort("crl", OPENING, ABORTED)
+    assert root_crl() == (before, text), "one that nobody confirmed is withdrawn"
+    ceremonies.abort("crl", OPENING, CONFIRMED, ABORTED)
+    assert root_crl()[0] == before + 2, "one that was confirmed stays, and no number is given twice"
+    here = sha256((RECORDS / "krnca-rsa.crl").read_bytes()).hexdigest()
+    assert on("root01")("sha256sum /etc/kepil/ceremony/krnca-rsa.crl").split()[0] == here
+
+
 @pytest.mark.clause("CP-5.7")
 def test_a_compromised_key_is_revoked_and_gone_everywhere(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
     serial = json.loads((RECORDS / "nca-rsa.json").read_text())["serial"].upper()
     ceremonies.hold("compromise", *RSA)
-    crl = subprocess.run(
-        ["openssl", "crl", "-in", RECORDS / "krnca-rsa.crl", "-noout", "-text"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    crl = root_crl()[1]
     assert serial in crl
     assert "Key Compromise" in crl
     for host in ("hsm01", "hsm02"):
         assert "label:      nca-rsa\n" not in on(host)(PRIVATE_KEYS)
     assert not list(RECORDS.rglob("nca.wrapped"))
-    assert serial.lower() in (RECORDS / "files/notices").read_text().lower()
+    notices = (RECORDS / "files/notices").read_text()
+    assert serial.lower() in notices.lower()
+    assert "ocsp-rsa" not in notices, "it was not revoked: it goes with its issuer"
 
 
 @pytest.mark.long
 @pytest.mark.clause("CP-5.7")
-def test_a_new_key_takes_the_compromised_ones_place(ceremonies: Ceremonies) -> None:
+def test_a_new_key_takes_the_compromised_ones_place(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
+    """Compromise, issuing, authority, status, converge: who goes another way is told which."""
+    retired = sorted(path.name for path in (RECORDS / "retired").iterdir())
+    status, said = ceremonies.converge("playbooks/layers/status.yml")
+    assert status != 0
+    assert "nca-rsa.crt, nca-rsa.json" in said
+    assert "Hold the ceremony" in said
     bundle = ceremonies.hold("issuing", *RSA)
     assert (bundle / "files/nca-rsa.crt").read_bytes() == (RECORDS / "nca-rsa.crt").read_bytes()
+    early = subprocess.run(ceremonies.command("status", *RSA), capture_output=True, text=True, check=False)
+    assert early.returncode != 0
+    assert "Converge playbooks/layers/authority.yml" in " ".join(early.stdout.split())
+    status, said = ceremonies.converge("playbooks/layers/authority.yml", *retired)
+    assert status == 0, said
+    ceremonies.hold("status", *RSA)
+    status, said = ceremonies.converge("playbooks/site.yml", *retired)
+    assert status == 0, said
+    answer = on("ocsp01")(ASK_OCSP)
+    assert "Response verify OK" in answer
+    assert "ocsp-rsa.pem: good" in answer
+
+
+@pytest.mark.long
+@pytest.mark.clause("CP-5.7")
+def test_what_the_revoked_nca_made_is_not_deployed(ceremonies: Ceremonies) -> None:
+    """Threat: the old responder's certificate is restored from its bundle, which verifies to this day."""
+    (old,) = (RECORDS / "retired").glob("*/ocsp-rsa.crt")
+    names = ("ocsp-rsa.crt", "ocsp-rsa.json")
+    new = {name: (RECORDS / name).read_bytes() for name in names}
+    for name in names:
+        (RECORDS / name).write_bytes((old.parent / name).read_bytes())
+    status, said = ceremonies.converge("playbooks/layers/status.yml", old.parent.name)
+    for name, content in new.items():
+        (RECORDS / name).write_bytes(content)
+    assert status != 0
+    assert "ocsp-rsa.crt was not issued by" in said
+    assert "revoked at" in said
+    assert "(key_compromise)" in said
 
 
 @pytest.mark.long
@@ -183,14 +293,20 @@ def test_a_new_key_takes_the_compromised_ones_place(ceremonies: Ceremonies) -> N
 def test_keys_whose_time_is_over_are_destroyed(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
     ceremonies.hold("destruction", "--families", "gost")
     on("ca01")("test ! -e /etc/kepil/keys/nca/nca-gost.pem")
+    for name, key in (("ocsp01", "ocsp"), ("ocsp02", "ocsp"), ("tsp01", "tsp"), ("tsp02", "tsp")):
+        on(name)(f"test ! -e /etc/kepil/keys/{key}/{key}-gost.pem")
 
 
 @pytest.mark.long
 @pytest.mark.clause("CP-5.8")
 def test_the_service_ends(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
-    ceremonies.hold("end_of_service", *RSA)
-    assert not (RECORDS / "keys/krnca-rsa.json").exists()
-    assert "label:      nca-rsa\n" not in on("hsm01")(PRIVATE_KEYS)
+    following = json.loads((RECORDS / "nca-rsa-next.json").read_text())["serial"].upper()
+    bundle = ceremonies.hold("end_of_service", *RSA)
+    assert following in root_crl()[1]
+    assert not list((RECORDS / "keys").glob("*-rsa*.json"))
+    assert "-rsa" not in on("hsm01")(PRIVATE_KEYS)
+    *_, last = (one["evidence"] for one in told(bundle, "performed") if "account" in one["evidence"])
+    assert not [name for name in last["account"] if "-rsa" in name]
 
 
 @pytest.mark.clause("CP-5.4")

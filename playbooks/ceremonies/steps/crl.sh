@@ -1,8 +1,16 @@
-# On the offline root host: sign the CRL of $NAME that follows the last one, valid $CRL_DAYS days. $REVOKED is what is new on it.
+# On the offline root host: sign the CRL of $NAME that follows the one before ceremony $CEREMONY, valid $CRL_DAYS days. $REVOKED is
+# what is new on it. Signed again after an interruption it lists the same; its number follows all that were ever signed.
 folder=/etc/kepil/ceremony
+former=$folder/$NAME.before-$CEREMONY.crl
+if [ ! -e "$former" ]; then
+  cp "$folder/$NAME.crl" "$former.new"
+  mv "$former.new" "$former"
+fi
+set -- --after "$folder/$NAME.crl"
+[ ! -e "$folder/$NAME.withdrawn.crl" ] || set -- "$@" --after "$folder/$NAME.withdrawn.crl"
 printf '%s' "$REVOKED" > "$folder/$NAME.revoke.json"
 rm -f "$folder/$NAME.next.crl"
 kepil certificate crl --key "$KEY" --config "$config" --activation "$activation" --digest "$DIGEST" \
-  --issuer "$folder/$NAME.crt" --last "$folder/$NAME.crl" --revoke "$folder/$NAME.revoke.json" --days "$CRL_DAYS" \
+  --issuer "$folder/$NAME.crt" --last "$former" "$@" --revoke "$folder/$NAME.revoke.json" --days "$CRL_DAYS" \
   --out "$folder/$NAME.next.crl"
 mv "$folder/$NAME.next.crl" "$folder/$NAME.crl"

@@ -71,6 +71,11 @@ class Course:
         possible = dict.fromkeys([*self.made, *self.possible])
         return [thing for thing in possible if thing not in self.destroyed and thing not in self.removed]
 
+    def stands(self, thing: Thing) -> bool:
+        """Whether an abort leaves a thing: a CRL that its step's people confirmed, unless its root was made here."""
+        confirmed = {made for step in self.plan.steps[: self.step] for made in step.makes}
+        return kind(thing) == "crl" and thing in confirmed and f"certificate:{name_of(thing)}" not in self.made
+
     def key_hashes(self) -> dict[str, str]:
         """SHA-256 of the public key of each key made here, by name."""
         return {name_of(thing): made["sha256"] for thing, made in self.made.items() if kind(thing) == "key"}

@@ -23,8 +23,8 @@ KINDS: Final = ("partition", "shares", "key", "request", "certificate", "crl", "
 Thing = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(KINDS)}):[a-z0-9{{}}][a-z0-9._{{}}-]*$")]
 """What steps need and make: kind and name, as `key:krnca-rsa`. In a definition `{name}` stands for a member's name."""
 
-Each = Literal["root", "issuing", "ocsp", "tsp"]
-"""A member of every hierarchy that the environment has."""
+Each = Literal["root", "issuing", "following", "ocsp", "tsp"]
+"""A member of every hierarchy that the environment has; `following` is the key that `rekey` made, where it did."""
 
 
 class DefinitionError(KepilError):
@@ -48,8 +48,9 @@ class Step(Document):
 
     `confirms` is how many people of each role confirm; they are all different people. `act` is the tag under which the
     ceremony's playbook does it; a step without one is done by people alone. `account` says that the act also reports
-    every key that the HSM holds. `secret` says that secrets pass: then nothing but what `makes` names is written down.
-    `read_aloud` says that fingerprints are read aloud and that who confirms types a row of each.
+    every key that the HSM holds; `empty`, that none of the plan's hierarchies may be among them any more. `secret` says
+    that secrets pass: then nothing but what `makes` names is written down. `read_aloud` says that fingerprints are read
+    aloud and that who confirms types a row of each.
     """
 
     id: Name
@@ -63,6 +64,7 @@ class Step(Document):
     makes: tuple[Thing, ...] = ()
     destroys: tuple[Thing, ...] = ()
     account: bool = False
+    empty: bool = False
     secret: bool = False
     read_aloud: bool = False
 

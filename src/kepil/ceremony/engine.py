@@ -24,6 +24,7 @@ from kepil.errors import KepilError
 from kepil.journal.chain import GENESIS, Entry, Journal, now
 
 JOURNAL = "journal.jsonl"
+STANDS = "stays: it was confirmed before the abort, and a signed revocation is not taken back"
 
 
 class RefusedError(KepilError):
@@ -136,9 +137,13 @@ class Ceremony:
             check_file(self.folder, thing, trial.made, trial.key_hashes())
 
     def remove_remains(self, performer: Performer) -> None:
-        """After an abort: destroy what is left, one thing after the other. Raises KepilError where that fails."""
+        """After an abort: destroy what is left and does not stand, one thing after the other.
+
+        Raises KepilError where that fails.
+        """
         for thing in reversed(self.course.remains()):
-            self._append("removed", {"thing": thing, "how": _line(performer.remove(thing, self.folder))})
+            how = STANDS if self.course.stands(thing) else performer.remove(thing, self.folder)
+            self._append("removed", {"thing": thing, "how": _line(how)})
 
     def _append(self, event: str, data: Mapping[str, Any]) -> Entry:
         """Write what may come next; a signature has been examined already. Raises CourseError once it is closed."""

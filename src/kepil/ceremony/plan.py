@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,8 +49,31 @@ class Plan(Document):
         write_once(path, self.content)
 
 
-def make_plan(definition: Definition, environment: str, hierarchies: Mapping[str, Any]) -> Plan:
-    """The plan for an environment's `pki_hierarchies`. Raises DefinitionError where it cannot work."""
+@dataclass(frozen=True)
+class Members:
+    """The members of an environment's hierarchies, and the names of the keys that follow some of them."""
+
+    hierarchies: Mapping[str, Any]
+    following: Collection[str]
+
+    def words(self, each: Each) -> Iterator[dict[str, str]]:
+        """What `{name}` and the like stand for, for that member of each hierarchy that has it."""
+        for family, hierarchy in self.hierarchies.items():
+            names = {kind: hierarchy[kind]["name"] for kind in ("root", "issuing", "ocsp", "tsp")}
+            member = hierarchy["issuing" if each == "following" else each]
+            name = f"{member['name']}-next" if each == "following" else member["name"]
+            if each != "following" or name in self.following:
+                yield {**names, "name": name, "family": family, "partition": member["partition"]}
+
+
+def make_plan(
+    definition: Definition, environment: str, hierarchies: Mapping[str, Any], following: Collection[str] = ()
+) -> Plan:
+    """The plan for an environment's `pki_hierarchies`. Raises DefinitionError where it cannot work.
+
+    `following` names the keys of the environment that follow others (`NAME-next`), as its records have them.
+    """
+    members = Members(hierarchies, following)
     try:
         plan = Plan(
             id=definition.id,
@@ -58,12 +82,12 @@ def make_plan(definition: Definition, environment: str, hierarchies: Mapping[str
             purpose=definition.purpose,
             clauses=definition.clauses,
             roles=definition.roles,
-            holds=tuple(_held(definition, hierarchies)),
+            holds=tuple(_held(definition, members)),
             threshold=definition.threshold,
-            steps=tuple(_steps(definition, hierarchies)),
+            steps=tuple(_steps(definition, members)),
         )
     except KeyError as error:
-        known = "name, family, root, issuing, partition, and those only in steps with `each`"
+        known = "name, family, root, issuing, ocsp, tsp, partition, and those only in steps with `each`"
         raise DefinitionError(f"{definition.id}: {{{error.args[0]}}} stands for nothing; known are {known}") from error
     plan.check()
     return plan
@@ -78,33 +102,20 @@ def read_plan(path: Path) -> Plan:
     return plan
 
 
-def _held(definition: Definition, hierarchies: Mapping[str, Any]) -> Iterator[Thing]:
+def _held(definition: Definition, members: Members) -> Iterator[Thing]:
     for thing, each in definition.holds.items():
         if each == "once":
             yield thing
         else:
-            yield from (thing.format_map(words) for words in _words(each, hierarchies))
+            yield from (thing.format_map(words) for words in members.words(each))
 
 
-def _steps(definition: Definition, hierarchies: Mapping[str, Any]) -> Iterator[Step]:
+def _steps(definition: Definition, members: Members) -> Iterator[Step]:
     for step in definition.steps:
         if step.each is None:
             yield step
         else:
-            yield from (_filled(step, words) for words in _words(step.each, hierarchies))
-
-
-def _words(each: Each, hierarchies: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """What `{name}` and the like stand for, for that member of each hierarchy."""
-    for family, hierarchy in hierarchies.items():
-        member = hierarchy[each]
-        yield {
-            "name": member["name"],
-            "family": family,
-            "root": hierarchy["root"]["name"],
-            "issuing": hierarchy["issuing"]["name"],
-            "partition": member["partition"],
-        }
+            yield from (_filled(step, words) for words in members.words(step.each))
 
 
 def _filled(step: Step, words: Mapping[str, str]) -> Step:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from kepil.ceremony.definition import Step, Thing
-from kepil.ceremony.records import ACCOUNT, DESTROYED, Records
+from kepil.ceremony.evidence import kind
+from kepil.ceremony.records import ACCOUNT, DESTROYED, FORMER, STAYS, Records
 from kepil.errors import KepilError
 
 
@@ -46,14 +47,17 @@ class Playbook:
         return self.records.evidence(step, folder)
 
     def remove(self, thing: Thing, folder: Path) -> str:
-        """Destroy what is left, unless it was there before this ceremony. Raises KepilError."""
-        if self.records.older(thing, folder):
-            return "was there before this ceremony, and stays"
+        """Destroy what is left, unless it was there before this ceremony. Raises KepilError.
+
+        A CRL is asked for on the root's host all the same, which may have signed one that did not come out.
+        """
+        if kind(thing) != "crl" and self.records.older(thing, folder):
+            return STAYS
         self._run("remove", {"ceremony_thing": thing}, folder)
         return self.records.forget(thing, folder)
 
     def _run(self, tag: str, told: Mapping[str, Any], folder: Path) -> None:
-        for left in (ACCOUNT, DESTROYED):
+        for left in (ACCOUNT, DESTROYED, FORMER):
             shutil.rmtree(folder / left, ignore_errors=True)
         extra = json.dumps({**told, **self.given, "ceremony_hall": str(folder.resolve())}, ensure_ascii=False)
         done = subprocess.run([*self.command, self.playbook, "--tags", tag, "--extra-vars", extra], check=False)

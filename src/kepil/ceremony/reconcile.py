@@ -26,6 +26,7 @@ def reconcile(course: Course) -> None:
         raise ReconciliationError(
             f"to be destroyed, and not held: {', '.join(missing)}; find out where it is, or who destroyed it before"
         )
+    _refuse_left_over(course)
     if len(course.accounts) > 1:
         expected |= course.key_hashes()
     for thing in course.destroyed:
@@ -38,6 +39,19 @@ def reconcile(course: Course) -> None:
     ]
     if wrong:
         raise ReconciliationError(f"the modules' account and the journal differ: {'; '.join(sorted(wrong))}")
+
+
+def _refuse_left_over(course: Course) -> None:
+    """Where a plan leaves no key of its hierarchies, refuse one at its end, and before it one that is not destroyed."""
+    if not any(step.empty for step in course.plan.steps):
+        return
+    doomed = _doomed(course)
+    held = {name for name in course.accounts[-1] if name.removesuffix("-next") in doomed}
+    if left := sorted(held if course.current.empty else held - doomed):
+        raise ReconciliationError(
+            f"no key may be left when this ceremony ends, and {', '.join(left)} is held and not destroyed: find out "
+            "why; where the plan does not name it, abort, and make the plan anew where its record is"
+        )
 
 
 def _doomed(course: Course) -> set[str]:

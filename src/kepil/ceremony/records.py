@@ -24,8 +24,12 @@ ACCOUNT = "account"
 """Folder in the ceremony's, with what each partition says of its module and of its keys: PARTITION.json."""
 DESTROYED = "destroyed"
 """Folder in the ceremony's, with a folder for each key, and in it a file for each host that destroyed it."""
+FORMER = "former"
+"""Folder in the ceremony's, with each root's CRL that stands again, as its host carried it out after an abort."""
 RETIRED = "retired"
 """Folder with what was kept of certificates whose keys were destroyed, each in a folder of its fingerprint."""
+
+STAYS = "was there before this ceremony, and stays"
 
 WRAPPING = "CMS AuthEnvelopedData, AES-256-GCM"
 """How a partition is wrapped (playbooks/ceremonies/steps/wrap.sh)."""
@@ -81,12 +85,22 @@ class Records:
         if kind(thing) == "shares":
             self._forget_shares(name_of(thing))
             return "encrypted shares removed"
+        if kind(thing) == "crl" and (former := hall / FORMER / f"{name_of(thing)}.crl").exists():
+            self._bring_back(former)
+            return "withdrawn, and the CRL before it stands again; its number stays taken"
+        if kind(thing) == "crl" and self.older(thing, hall):
+            return STAYS
         for name in _kept(thing):
             (self.folder / name).unlink(missing_ok=True)
         if kind(thing) == "key":
             hosts = ", ".join(sorted(path.name for path in destroyed.iterdir()))
             return f"destroyed on {hosts}, and looked for in vain"
         return "token and activation data removed" if kind(thing) == "partition" else "file removed"
+
+    def _bring_back(self, former: Path) -> None:
+        fresh = self.folder / f".{former.name}.new"
+        shutil.copyfile(former, fresh)
+        fresh.replace(self.folder / former.name)
 
     def _destroyed(self, thing: Thing, hall: Path) -> str:
         """Forget a thing, unless an interrupted run did, and what now has its name was made by this ceremony."""
@@ -187,6 +201,11 @@ class Records:
         except OSError as error:
             raise RecordError(f"{source}: the act left no such file: {error.strerror}") from error
         return target
+
+
+def following(records: Path) -> list[str]:
+    """Names of the keys on record that follow others (`rekey`)."""
+    return sorted(path.stem for path in (records / "keys").glob("*-next.json"))
 
 
 def _account(accounts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -87,6 +87,9 @@ def _accounts(steps: Sequence[Step]) -> Iterator[str]:
     for n in accounts:
         if steps[n].act is None:
             yield f"step {steps[n].id}: it takes the HSM's account and has no act"
+    for step in steps:
+        if step.empty and not step.account:
+            yield f"step {step.id}: no key may be left, and it takes no account"
     if changing and not (accounts and accounts[0] < changing[0] and accounts[-1] > changing[-1]):
         yield "keys are made or destroyed, and the HSM's account is not taken both before and after"
 

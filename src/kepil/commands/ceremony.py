@@ -130,14 +130,16 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _planned(name: str, environment: str, families: str | None) -> Plan:
     from kepil.ceremony.definition import read_definition
     from kepil.ceremony.plan import make_plan
+    from kepil.ceremony.records import following
     from kepil.estate.inventory import all_variables, environment_sources, read_listing
     from kepil.pki.hierarchy import chosen
 
     definition = read_definition(SCRIPTS / f"{name}.yml")
     everywhere = all_variables(read_listing(environment_sources(Path("inventories"), environment)))
-    if families is None:
-        return make_plan(definition, environment, everywhere["pki_hierarchies"])
-    return make_plan(definition, environment, chosen(everywhere["pki_hierarchies_known"], families.split(",")))
+    hierarchies = everywhere["pki_hierarchies"]
+    if families is not None:
+        hierarchies = chosen(everywhere["pki_hierarchies_known"], families.split(","))
+    return make_plan(definition, environment, hierarchies, following(CEREMONIES / environment))
 
 
 def _script(arguments: argparse.Namespace) -> int:

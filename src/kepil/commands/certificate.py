@@ -52,6 +52,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     which.add_argument(
         "--last", type=Path, metavar="FILE", help="the last CRL: this one follows it, and lists its entries"
     )
+    crl.add_argument(
+        "--after", action="append", default=[], type=Path, metavar="FILE", help="a CRL whose number is taken too"
+    )
     crl.add_argument("--revoke", type=Path, metavar="FILE", help='JSON: [{"serial": HEX, "reason": of RFC 5280}, ...]')
     crl.add_argument("--days", required=True, type=int, metavar="N", help="how long it is valid")
     crl.add_argument("--url-crl", metavar="URL", help="where it is published")
@@ -139,6 +142,7 @@ def _crl(arguments: argparse.Namespace) -> int:
     signer = _signer(arguments, arguments.digest)
     now = datetime.now(UTC).replace(microsecond=0)
     number, entries = _followed(arguments.last) if arguments.last else (arguments.number, {})
+    number = max([number, *(_followed(path)[0] for path in arguments.after)])
     for order in json.loads(arguments.revoke.read_bytes()) if arguments.revoke else []:
         serial = int(order["serial"], 16)
         entries.setdefault(serial, (serial, now, order["reason"]))

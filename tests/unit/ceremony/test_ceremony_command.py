@@ -15,6 +15,7 @@ from kepil.ceremony.desk import Terminal
 from kepil.ceremony.engine import ActFailedError
 from kepil.ceremony.hold import hold, progress
 from kepil.ceremony.playbook import Playbook, PlaybookError
+from kepil.ceremony.records import STAYS
 from kepil.ceremony.rehearsal import rehearsal_people
 from kepil.ceremony.shown import row_asked, rows
 from kepil.cli import main
@@ -203,6 +204,21 @@ def test_an_act_is_its_playbooks_tag(hall: Hall, tmp_path: Path, fake: Path) -> 
     assert f'"ceremony_keys": "here", "ceremony_hall": "{hall.folder}"' in told
     assert ceremony.course.accounts == [{"old": "0" * 64}]
     assert [module.serial for module in ceremony.course.modules.values()] == ["0a1b"]
+
+
+@pytest.mark.clause("CP-4.9")
+def test_after_an_abort_the_roots_host_is_asked_for_its_crl(hall: Hall, tmp_path: Path, fake: Path) -> None:
+    """Threat: the CRL was signed and never came out; here the old one lies, and the next CRL follows the other."""
+    hall.open()
+    for name in ("keys/krnca-rsa.json", "krnca-rsa.crl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"performed_at": "2020-01-01T00:00:00Z"}')
+        os.utime(tmp_path / name, (0, 0))
+    performer = Playbook(tmp_path / "trial.yml", tmp_path, [str(fake)])
+    assert performer.remove("key:krnca-rsa", hall.folder) == STAYS
+    assert not (tmp_path / "log").exists()
+    assert performer.remove("crl:krnca-rsa", hall.folder) == STAYS
+    assert '"ceremony_thing": "crl:krnca-rsa"' in (tmp_path / "log").read_text()
 
 
 def test_a_playbook_that_fails_or_says_nothing_is_a_failed_act(

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kepil.ceremony.definition import read_definition
 from kepil.ceremony.engine import Ceremony, RefusedError
 from kepil.ceremony.examination import ABORTERS
 from kepil.ceremony.hold import hold
+from kepil.ceremony.plan import make_plan
+from kepil.ceremony.rehearsal import rehearsal_people
 from kepil.journal.chain import Journal, JournalError
 
-from .conftest import Hall
+from .conftest import SCRIPTS, Hall
 
 KILLED = 9
 PARTS = 3
@@ -115,6 +119,26 @@ def test_aborted_it_leaves_nothing_and_says_so(hall: Hall) -> None:
     assert hold(again, hall.module(), hall.desk()).outcome == "aborted"
     assert not (hall.folder.parent / "module/krnca-rsa.pem").exists()
     assert [entry.event for entry in again.journal.entries()][-3:] == ["removed", "close", "close"]
+
+
+@pytest.mark.clause("CP-4.9")
+@pytest.mark.parametrize(("name", "step", "removed"), [("crl", 4, True), ("crl", 5, False), ("root", 8, True)])
+def test_an_aborted_ceremony_leaves_a_crl_that_was_confirmed(
+    tmp_path: Path, keys: Path, hierarchies: dict[str, Any], name: str, step: int, removed: bool
+) -> None:
+    """Threat: an abort takes a revocation back that everyone confirmed; or a list stays that nobody did."""
+    plan = make_plan(read_definition(SCRIPTS / f"{name}.yml"), "development", {"rsa": hierarchies["rsa"]})
+    hall = Hall(tmp_path / "ceremony", keys, plan, rehearsal_people(plan, keys))
+    ceremony = hall.open()
+    hall.until(ceremony, step)
+    if not ceremony.course.made:
+        ceremony.perform(hall.module())
+    assert "crl:krnca-rsa" in ceremony.course.remains()
+    for who in ("custodian-1", "witness-1"):
+        ceremony.accept(hall.signed(ceremony, "abort", who, note="Enough"))
+    assert hold(ceremony, hall.module(), hall.desk()).outcome == "aborted"
+    assert ceremony.course.removed["crl:krnca-rsa"].startswith("stays: it was confirmed") is not removed
+    assert (hall.folder / "files/krnca-rsa.crl").exists() is not removed
 
 
 def test_at_any_step_it_can_be_aborted(hall: Hall, tmp_path: Path) -> None:

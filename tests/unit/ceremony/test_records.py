@@ -13,7 +13,7 @@ import pytest
 
 from kepil.ceremony.definition import Step
 from kepil.ceremony.evidence import check_file, read_evidence
-from kepil.ceremony.records import RecordError, Records
+from kepil.ceremony.records import STAYS, RecordError, Records
 from kepil.errors import KepilError
 from kepil.journal.chain import Journal
 
@@ -141,6 +141,8 @@ def test_an_aborted_ceremony_destroys_what_it_made_and_nothing_older(records: Pa
     assert not Records(records).older("crl:krnca-rsa", hall)
     os.utime(records / "krnca-rsa.crl", (0, 0))
     assert Records(records).older("crl:krnca-rsa", hall)
+    assert Records(records).forget("crl:krnca-rsa", hall) == STAYS
+    assert (records / "krnca-rsa.crl").exists()
     with pytest.raises(RecordError, match="no host of the ceremony destroyed it"):
         Records(records).forget("key:krnca-rsa", hall)
     assert (records / "keys/krnca-rsa.json").exists()
@@ -148,6 +150,20 @@ def test_an_aborted_ceremony_destroys_what_it_made_and_nothing_older(records: Pa
     (hall / "destroyed/krnca-rsa/root01").touch()
     assert Records(records).forget("key:krnca-rsa", hall) == "destroyed on root01, and looked for in vain"
     assert not (records / "keys/krnca-rsa.json").exists()
+
+
+@pytest.mark.clause("CP-4.9")
+def test_after_an_abort_the_crl_before_is_published_again(records: Path, hall: Path) -> None:
+    """Threat: the abort of a ceremony takes the root's only CRL away, and nobody can verify the NCA."""
+    Journal(hall / "journal.jsonl", clock=lambda: datetime(2026, 1, 2, tzinfo=UTC)).append("opened", {})
+    (records / "krnca-rsa.crl").write_text("signed and not confirmed")
+    (hall / "former").mkdir()
+    (hall / "former/krnca-rsa.crl").write_text("of last year")
+    assert "the CRL before it stands again" in Records(records).forget("crl:krnca-rsa", hall)
+    assert (records / "krnca-rsa.crl").read_text() == "of last year"
+    (hall / "former/krnca-rsa.crl").unlink()
+    assert Records(records).forget("crl:krnca-rsa", hall) == "file removed"  # a root's first one has none before it
+    assert not (records / "krnca-rsa.crl").exists()
 
 
 @pytest.mark.clause("CP-5.7")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ from kepil.pki.signer import Signer
 from kepil.pki.verifier import Verifier
 
 PROJECT = Path(__file__).parents[4]
+STEPS = PROJECT / "playbooks/ceremonies/steps"
 COMMON = PROJECT / "inventories/common/group_vars/all"
 
 
@@ -104,6 +109,63 @@ def test_a_crl_follows_the_last_and_forgets_nothing(folder: Path, root_signer: S
         0xABC: "key_compromise",
         0x1D: "superseded",
     }
+
+
+@pytest.fixture
+def host(folder: Path, root_signer: Signer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, list[int]]]:
+    """Runs the scripts of ceremonies in a folder as on a root's host; gives its CRL's number, and what it lists."""
+    assert signed(folder, root_signer, lint_draft(draft(folder, root_signer))["tbs_sha256"]) == 0
+    (folder / "openssl.cnf").touch()
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    told = {"NAME": "root", "KEY": root_signer.uri, "DIGEST": "sha256", "CRL_DAYS": "365"}
+
+    def run(script: str, ceremony: str, *serials: str) -> tuple[int, list[int]]:
+        text = (STEPS / script).read_text(encoding="utf-8").replace("/etc/kepil/ceremony", str(folder))
+        text = f"config={folder}/openssl.cnf activation={os.devnull}\n{text}"
+        revoked = json.dumps([{"serial": serial, "reason": "keyCompromise"} for serial in serials])
+        environment = os.environ | told | {"CEREMONY": ceremony, "REVOKED": revoked}
+        subprocess.run(["sh", "-eus"], input=text, text=True, check=True, env=environment)
+        made = asn1_crl.CertificateList.load((folder / "root.crl").read_bytes(), strict=True)
+        listed = made["tbs_cert_list"]["revoked_certificates"]
+        number: int = made.crl_number_value.native
+        return number, [entry["user_certificate"].native for entry in listed if listed.native]
+
+    return run
+
+
+@pytest.mark.clause("CP-4.9")
+def test_a_withdrawn_crl_leaves_the_one_before_and_its_number_is_taken(
+    folder: Path, host: Callable[..., tuple[int, list[int]]]
+) -> None:
+    """Threat: after an abort the root has no CRL, or what was withdrawn comes back, or two lists have one number."""
+    assert host("first_crl.sh", "root-1") == (1, [])
+    assert host("crl.sh", "crl-1", "0a") == (2, [0x0A])
+    assert host("crl.sh", "aborted-1", "0bad") == (3, [0x0A, 0xBAD])
+    for _ in range(2):  # the abort may be interrupted too
+        assert host("withdraw_crl.sh", "aborted-1") == (2, [0x0A])
+    assert host("crl.sh", "crl-2", "0b") == (4, [0x0A, 0x0B])
+    (folder / "root.crl").unlink()
+    assert host("withdraw_crl.sh", "crl-2") == (2, [0x0A])
+
+
+@pytest.mark.clause("CP-4.9")
+def test_a_crl_that_is_signed_again_lists_the_same_under_another_number(
+    host: Callable[..., tuple[int, list[int]]],
+) -> None:
+    """Threat: interrupted after the signature, the act starts from what it signed itself."""
+    host("first_crl.sh", "root-1")
+    assert host("crl.sh", "crl-1", "0a") == (2, [0x0A])
+    assert host("crl.sh", "crl-1", "0b") == (3, [0x0B])
+    assert host("withdraw_crl.sh", "crl-1") == (1, [])
+
+
+def test_a_first_crl_that_is_withdrawn_goes(folder: Path, host: Callable[..., tuple[int, list[int]]]) -> None:
+    host("first_crl.sh", "root-1")
+    with pytest.raises(FileNotFoundError):
+        host("withdraw_crl.sh", "root-1")
+    host("first_crl.sh", "root-2")
+    host("first_crl.sh", "root-3")
+    assert host("withdraw_crl.sh", "root-3") == (1, []), "it was there before"
 
 
 def test_what_is_no_crl_is_not_followed(folder: Path, root_signer: Signer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,14 @@
+# On the offline root host: take back the CRL of $NAME that ceremony $CEREMONY signed. The one before it stands again, and its name is
+# printed; the number of the one that is withdrawn stays taken.
+folder=/etc/kepil/ceremony
+former=$folder/$NAME.before-$CEREMONY.crl
+if [ -s "$former" ]; then
+  if [ -e "$folder/$NAME.crl" ] && ! cmp -s "$former" "$folder/$NAME.crl"; then
+    mv "$folder/$NAME.crl" "$folder/$NAME.withdrawn.crl"
+  fi
+  cp "$former" "$folder/$NAME.crl.new"
+  mv "$folder/$NAME.crl.new" "$folder/$NAME.crl"
+  echo "$NAME.crl"
+elif [ -e "$former" ]; then
+  rm -f "$folder/$NAME.crl"
+fi
