@@ -16,7 +16,7 @@ from typing import Final
 from kepil.ceremony.course import Course
 from kepil.ceremony.definition import Step
 from kepil.ceremony.evidence import kind, name_of
-from kepil.ceremony.medium import SIGNATURES, Manifest, MediumError, check_medium, read_medium
+from kepil.ceremony.medium import REMEDY, SIGNATURES, Manifest, MediumError, check_medium, read_medium
 from kepil.ceremony.people import People
 from kepil.errors import KepilError
 
@@ -45,8 +45,8 @@ class Media:
                 self._checked(self.folder / name, out / name, step, manifest)
             except KepilError as error:
                 raise MediumError(
-                    f"{error}. Nothing was done. Bring {name} as it was signed at step {step} from the other copy of "
-                    "the ceremony's folder and try again, or abort"
+                    f"{str(error).removesuffix(f': {REMEDY}')}. Nothing was done. Bring {name} as it was signed at "
+                    f"step {step} from the other copy of the ceremony's folder and try again, or abort"
                 ) from error
         return {name: manifest for name, (_, manifest) in self.course.media.items()}
 
@@ -63,13 +63,14 @@ class Media:
 
         Raises KepilError for a medium that is not this step's, or is not as it was written.
         """
-        for medium in self._fresh():
-            if medium.name not in self._expected():
-                raise MediumError(f"{medium}: step {self.step.id} writes no such medium: throw it away and try again")
+        written = self._fresh()
+        if strangers := [str(medium) for medium in written if medium.name not in self._expected()]:
+            raise MediumError(f"{', '.join(strangers)}: step {self.step.id} writes no such medium: throw it away")
+        for medium in written:
             if not (medium / SIGNATURES).exists():
                 read_medium(medium)
                 sign(medium, self.course.people)
-        return {medium.name: self._take(medium).sha256 for medium in self._fresh()}
+        return {medium.name: self._take(medium).sha256 for medium in written}
 
     def _fresh(self) -> list[Path]:
         return [path for path in sorted(self.folder.glob("*")) if path.name not in self.course.media]

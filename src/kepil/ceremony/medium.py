@@ -28,6 +28,7 @@ from kepil.signed.signatures import SignatureError, make_signature
 
 MANIFEST, FILES, SIGNATURES = "manifest.json", "files", "signatures"
 CARRIER: Final[Role] = "operator"
+REMEDY: Final = "throw it away and start over"
 
 Direction = Literal["to-root", "from-root"]
 DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
@@ -161,7 +162,7 @@ def _signed(medium: Path, people: People) -> bytes:
         raise MediumError(f"{medium}: no medium is there")
     allowed = {MANIFEST, FILES, SIGNATURES}
     if strangers := sorted(path.name for path in medium.iterdir() if path.name not in allowed):
-        raise MediumError(f"{medium}: no part of a medium: {', '.join(strangers)}: throw it away and start over")
+        raise MediumError(f"{medium}: no part of a medium: {', '.join(strangers)}: {REMEDY}")
     content = _read(medium / MANIFEST)
     manifest = parse(content, Manifest, medium / MANIFEST)
     roles: set[Role] = set()
@@ -175,10 +176,8 @@ def _signed(medium: Path, people: People) -> bytes:
             try:
                 known.verify(content, signature, person, parse_time(manifest.made_at))
             except SignatureError as error:
-                raise MediumError(
-                    f"{path}: no valid signature of '{person}' over {medium / MANIFEST}: one of the two was changed: "
-                    "throw the medium away and start over"
-                ) from error
+                over = f"{medium / MANIFEST}: one of the two was changed"
+                raise MediumError(f"{path}: no valid signature of '{person}' over {over}: {REMEDY}") from error
     if CARRIER not in roles or INDEPENDENT.isdisjoint(roles):
         raise MediumError(
             f"{medium}: it needs the signatures of an {CARRIER} who wrote it and of auditor or witness "
@@ -219,7 +218,7 @@ def _contents(medium: Path, manifest: Manifest) -> dict[str, bytes]:
     contents = {place: _read(path) for place, path in found.items() if place in manifest.files}
     faults += [f"{place} was changed" for place, read in contents.items() if _carried(read) != manifest.files[place]]
     if faults:
-        raise MediumError(f"{medium}: {'; '.join(sorted(faults))}: throw it away and start over")
+        raise MediumError(f"{medium}: {'; '.join(sorted(faults))}: {REMEDY}")
     return contents
 
 
@@ -237,7 +236,7 @@ def _below(path: Path, place: str) -> Iterator[tuple[Path, str]]:
         for one in sorted(path.iterdir()):
             yield from _below(one, f"{place}/{one.name}" if place else one.name)
     else:
-        raise MediumError(f"{path}: a medium holds plain files and folders: throw it away and start over")
+        raise MediumError(f"{path}: a medium holds plain files and folders: {REMEDY}")
 
 
 def _read(path: Path) -> bytes:
@@ -248,7 +247,7 @@ def _read(path: Path) -> bytes:
         raise MediumError(f"{path}: no plain file that can be read: {error.strerror}") from error
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise MediumError(f"{path}: a medium holds plain files and folders: throw it away and start over")
+            raise MediumError(f"{path}: a medium holds plain files and folders: {REMEDY}")
         return file.read()
 
 

@@ -266,10 +266,13 @@ def test_what_came_back_otherwise_than_it_was_written_is_not_kept(
     ceremony = hall.open()
     until(hall, ceremony, hosts, 2)
     hosts.on_the_way = lambda medium: medium.name == CRL and change(medium)
+    asked: list[Path] = []
+    hosts.sign = lambda medium, _: asked.append(medium)
     with pytest.raises(ActFailedError, match=reason):
         ceremony.perform(hosts)
+    assert not asked
     assert not (hosts.records.folder / CRL).exists()
-    hosts.on_the_way = lambda _: None
+    hosts.on_the_way, hosts.sign = lambda _: None, hall.desk().sign_medium
     assert hold(ceremony, hosts, hall.desk()).outcome == "completed"
     assert sorted(path.name for path in (hall.folder / MEDIA).iterdir()) == [CRL, CSR]
     verified(hall, bundled(hall))
