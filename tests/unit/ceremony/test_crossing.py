@@ -50,7 +50,8 @@ class Hosts(Playbook):
         self.used: bytes | None = None
 
     def _run(self, tag: str, told: Mapping[str, Any], folder: Path) -> None:
-        getattr(self, tag)(told, folder)
+        if tag != "remove":
+            getattr(self, tag)(told, folder)
 
     def request(self, told: Mapping[str, Any], folder: Path) -> None:
         request = self.records.folder / "medium" / CSR
@@ -372,6 +373,21 @@ def sealed_again(hall: Hall, bundle: Path) -> None:
     (bundle / SEAL).write_bytes(was.model_copy(update={"files": contents(bundle)}).content)
     shutil.rmtree(bundle / "seal")
     seal(hall, bundle)
+
+
+def test_an_aborted_ceremonys_media_are_in_its_bundle(both: Path, hall: Hall) -> None:
+    """What was on them was destroyed; that it had crossed, and by whom, stays."""
+    folder = hall.folder.parent
+    shutil.copytree(both, folder, dirs_exist_ok=True)
+    ceremony = Ceremony(hall.folder)
+    for who in ("custodian-1", "witness-1"):
+        ceremony.accept(hall.signed(ceremony, "abort", who, note="Enough"))
+    assert hold(ceremony, Hosts(folder, hall.desk().sign_medium), hall.desk()).outcome == "aborted"
+    assert not (folder / "records/medium" / CSR).exists()
+    bundle = bundled(hall)
+    assert not (bundle / "files" / CSR).exists()
+    assert not list(bundle.rglob("media/*/files"))
+    verified(hall, bundle)
 
 
 @pytest.mark.clause("CP-6.1")
