@@ -1,6 +1,7 @@
 """The bundle of a ceremony that is over: everything an auditor needs, and nothing that must not leave.
 
-A bundle is a folder: `journal.jsonl` and its head, `files/` with what was made, `documents/` with script and minutes,
+A bundle is a folder: `journal.jsonl` and its head, `files/` with what was made, `media/` with manifest and
+signatures of each medium that crossed, `documents/` with script and minutes,
 `tokens/` with time stamps of the head, and `seal.json`, which lists every other file by SHA-256 and is signed by
 participants (`seal/PERSON.sig`). Tokens come later, when the network is back, and prove themselves.
 """
@@ -15,9 +16,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from kepil.ceremony.crossing import MEDIA
 from kepil.ceremony.definition import LANGUAGES
 from kepil.ceremony.engine import JOURNAL, Ceremony
 from kepil.ceremony.evidence import FILES, FileMade, typed
+from kepil.ceremony.medium import MANIFEST
+from kepil.ceremony.medium import SIGNATURES as MEDIUM_SIGNATURES
 from kepil.ceremony.people import NAMESPACE, People
 from kepil.errors import KepilError
 from kepil.journal.chain import canonical
@@ -70,7 +74,7 @@ def pack(folder: Path, bundle: Path) -> Seal:
 
 
 def _copy(ceremony: Ceremony, fresh: Path) -> None:
-    """The journal and what was made, as far as it was not destroyed since."""
+    """The journal and what was made, as far as it was not destroyed since; what was on media is in it by its hash."""
     (fresh / FILES).mkdir(parents=True)
     for name in (JOURNAL, HEAD):
         shutil.copyfile(ceremony.folder / name, fresh / name)
@@ -78,6 +82,10 @@ def _copy(ceremony: Ceremony, fresh: Path) -> None:
         model = typed(thing, ceremony.course.made)
         if isinstance(model, FileMade) and thing not in ceremony.course.removed:
             shutil.copyfile(ceremony.folder / FILES / model.file, fresh / FILES / model.file)
+    for name in ceremony.course.media:
+        medium, kept = ceremony.folder / MEDIA / name, fresh / MEDIA / name
+        shutil.copytree(medium / MEDIUM_SIGNATURES, kept / MEDIUM_SIGNATURES)
+        shutil.copyfile(medium / MANIFEST, kept / MANIFEST)
 
 
 def contents(bundle: Path) -> dict[str, str]:

@@ -50,6 +50,8 @@ class Course:
     destroyed: dict[Thing, str] = field(default_factory=dict)
     modules: dict[str, Module] = field(default_factory=dict)
     accounts: list[Mapping[str, str]] = field(default_factory=list)
+    media: dict[Name, tuple[Name, str]] = field(default_factory=dict)
+    """What crossed to or from the offline root, by name: the step that wrote it, and its manifest's SHA-256."""
 
     @property
     def current(self) -> Step:
@@ -167,6 +169,9 @@ class Course:
         self.possible = []
         self.destroyed |= evidence.destroyed
         self.modules |= {module.serial: module for module in evidence.modules}
+        if again := sorted(evidence.media.keys() & self.media.keys()):
+            raise CourseError(f"step {self.current.id}: medium {', '.join(again)} crossed already: each crosses once")
+        self.media |= {name: (self.current.id, manifest) for name, manifest in evidence.media.items()}
         if evidence.account is not None:
             self.accounts.append(evidence.account)
             reconcile(self)

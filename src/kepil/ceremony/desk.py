@@ -5,16 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from kepil.ceremony.course import Course
 from kepil.ceremony.engine import ActFailedError, Ceremony
-from kepil.ceremony.people import Person
+from kepil.ceremony.medium import CARRIER, read_medium, sign_medium
+from kepil.ceremony.people import People, Person
+from kepil.ceremony.roles import INDEPENDENT, Role
 from kepil.ceremony.shown import row_asked, rows, typed_row
 from kepil.ceremony.statement import Act, Signed, sign
 from kepil.errors import KepilError
 from kepil.signed.signatures import SignatureError
 
 ABORT = "abort"
+SIGN_MEDIA: Final[dict[str, frozenset[Role]]] = {
+    f"{CARRIER} who wrote it": frozenset({CARRIER}),
+    "witness or auditor who looked on": INDEPENDENT,
+}
+"""In which order, and as what, two people sign a medium."""
 
 
 class DeskError(KepilError):
@@ -28,6 +36,11 @@ class NobodyError(KepilError):
 def act_awaited(course: Course) -> Act:
     """What a signature says now."""
     return {"gathering": "present", "working": "confirm"}.get(course.phase, "close")  # type: ignore[return-value]
+
+
+def signers(people: People, role: str) -> list[str]:
+    """Who may sign a medium as this."""
+    return [person.id for person in people.people if not SIGN_MEDIA[role].isdisjoint(person.roles)]
 
 
 class Unattended:
@@ -47,6 +60,12 @@ class Unattended:
                 typed = typed_row(ceremony.course) if act == "confirm" else None
                 return sign(ceremony.statement(act, person.id, role, typed=typed), self.keys / person.id, quiet=True)
         raise DeskError(f"nobody can sign: awaited are {', '.join(ceremony.course.awaited())}")
+
+    def sign_medium(self, medium: Path, people: People) -> None:
+        """An operator signs, and a witness or auditor, each with the key of her name. Raises KepilError."""
+        for role in SIGN_MEDIA:
+            who = signers(people, role)[0]
+            sign_medium(medium, who, self.keys / who, people, quiet=True)
 
     def failed(self, ceremony: Ceremony, error: ActFailedError) -> Signed | None:
         """A rehearsal stops where an act fails; it can be resumed, or aborted."""
@@ -75,6 +94,30 @@ class Terminal:
                 )
             except (NobodyError, SignatureError) as error:
                 self.say(str(error))
+
+    def sign_medium(self, medium: Path, people: People) -> None:
+        """Show what a medium holds, and ask who wrote it and who looked on. Raises KepilError."""
+        manifest = read_medium(medium)
+        self.say(f"Medium {medium.name} ({manifest.direction}), to be signed by {' and by '.join(SIGN_MEDIA)}:")
+        self._show({place: one.sha256 for place, one in manifest.files.items()})
+        for role in SIGN_MEDIA:
+            while not self._signs_medium(medium, role, people):
+                pass
+
+    def _signs_medium(self, medium: Path, role: str, people: People) -> bool:
+        names = signers(people, role)
+        who = self._ask(f"Who signs it as {role}? ({', '.join(names)}; empty: nobody) ")
+        if not who:
+            raise DeskError(f"{medium}: nobody signed it as {role}: sign it when the act is tried again, or abort")
+        if who not in names:
+            self.say(f"{who} is no {role} of this ceremony: {', '.join(names)}")
+            return False
+        try:
+            sign_medium(medium, who, self._key(who), people)
+        except SignatureError as error:
+            self.say(str(error))
+            return False
+        return True
 
     def failed(self, ceremony: Ceremony, error: ActFailedError) -> Signed | None:
         """Ask whether to try again."""

@@ -94,12 +94,16 @@ MODELS: Final[Mapping[str, type[Document]]] = {
 
 
 class Evidence(Document):
-    """`account` is every key that the modules say they hold: name and SHA-256 of the public key."""
+    """`account` is every key that the modules say they hold: name and SHA-256 of the public key.
+
+    `media` is every medium that the act wrote (`kepil.ceremony.crossing`): name and SHA-256 of the manifest.
+    """
 
     made: dict[Thing, dict[str, Any]] = Field(default_factory=dict)
     destroyed: dict[Thing, Words] = Field(default_factory=dict)
     modules: tuple[Module, ...] = ()
     account: dict[Name, Sha256] | None = None
+    media: dict[Name, Sha256] = Field(default_factory=dict)
 
 
 def kind(thing: Thing) -> str:

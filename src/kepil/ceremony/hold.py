@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from kepil.ceremony.course import Course
 from kepil.ceremony.definition import Language
 from kepil.ceremony.engine import ActFailedError, Ceremony, Performer, RefusedError
+from kepil.ceremony.people import People
 from kepil.ceremony.statement import Signed
 from kepil.ceremony.words import role_text, say
 
@@ -21,6 +23,9 @@ class Desk(Protocol):
 
     def sign(self, ceremony: Ceremony) -> Signed:
         """The next signature: one of those awaited, or of someone who aborts. Raises KepilError."""
+
+    def sign_medium(self, medium: Path, people: People) -> None:
+        """Have a medium signed by who wrote it and by who looked on. Raises KepilError."""
 
     def failed(self, ceremony: Ceremony, error: ActFailedError) -> Signed | None:
         """What to do about an act that failed: try it again (None), or abort with this signature."""

@@ -24,10 +24,11 @@ from kepil.ceremony.statement import TIME, parse_time
 from kepil.errors import KepilError
 from kepil.journal.chain import canonical
 from kepil.signed.document import Document, Name, Sha256, parse, write_once
-from kepil.signed.signatures import make_signature
+from kepil.signed.signatures import SignatureError, make_signature
 
 MANIFEST, FILES, SIGNATURES = "manifest.json", "files", "signatures"
 CARRIER: Final[Role] = "operator"
+REMEDY: Final = "throw it away and start over"
 
 Direction = Literal["to-root", "from-root"]
 DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
@@ -47,22 +48,34 @@ class Carried(Document):
 
 
 class Manifest(Document):
-    """What a medium holds, for which ceremony, and where it goes."""
+    """What a medium holds, for which ceremony, and where it goes; `step` is whose act wrote it, if one did."""
 
     ceremony: Name
     environment: Name
     direction: Direction
+    step: Name | None = None
     made_at: Annotated[str, AfterValidator(lambda text: parse_time(text) and text)]
     files: Annotated[dict[Place, Carried], Field(min_length=1)]
 
     @property
     def content(self) -> bytes:
         """The bytes that are signed."""
-        return canonical(self.model_dump(mode="json"))
+        return canonical(self.model_dump(mode="json", exclude_none=True))
+
+    @property
+    def sha256(self) -> str:
+        """Of the content."""
+        return sha256(self.content).hexdigest()
 
 
 def write_medium(
-    medium: Path, sources: Iterable[Path], ceremony: str, environment: str, direction: Direction, at: datetime
+    medium: Path,
+    sources: Iterable[Path],
+    ceremony: str,
+    environment: str,
+    direction: Direction,
+    at: datetime,
+    step: str | None = None,
 ) -> Manifest:
     """Copy files, and folders with all that is in them, to a new medium, unsigned yet. Raises KepilError, OSError."""
     if medium.exists():
@@ -77,6 +90,7 @@ def write_medium(
             write_once(target, _read(path))
     files = {place: _carried(_read(path)) for path, place in _below(fresh / FILES, "")}
     stated = {"ceremony": ceremony, "environment": environment, "direction": direction, "made_at": at.strftime(TIME)}
+    stated |= {"step": step} if step else {}
     content = canonical(stated | {"files": {place: one.model_dump() for place, one in files.items()}})
     manifest = parse(content, Manifest, medium / MANIFEST)
     write_once(fresh / MANIFEST, manifest.content)
@@ -99,34 +113,56 @@ def check_medium(
     people: People,
     ceremony: str,
     environment: str,
-    direction: Direction,
+    direction: Direction | None,
     out: Path,
     since: datetime | None = None,
+    step: str | None = None,
+    digest: str | None = None,
 ) -> Manifest:
     """Copy what a medium holds to a new folder, if it is what its signers wrote, for this ceremony, in this direction.
 
-    With `since`, what was written before then is refused: an earlier crossing's. Raises KepilError, OSError.
+    With `since`, what was written before then is refused: an earlier crossing's. With `step`, another step's is; with
+    `digest`, every medium but the one whose manifest has this SHA-256. Raises KepilError, OSError.
     """
     if out.exists():
         raise MediumError(f"{out} is there already and is never replaced: choose another name")
-    content = _signed(medium, people)
-    manifest = parse(content, Manifest, medium / MANIFEST)
-    if manifest.content != content:
-        raise MediumError(f"{medium / MANIFEST}: not as this project writes manifests: write the medium again")
-    expected = {"ceremony": ceremony, "environment": environment, "direction": direction}
+    manifest = signed_manifest(medium, people)
+    stated = {"ceremony": ceremony, "environment": environment, "direction": direction, "step": step}
+    expected = {name: value for name, value in stated.items() if value is not None}
     if wrong := [f"{name} {getattr(manifest, name)}" for name in expected if getattr(manifest, name) != expected[name]]:
         raise MediumError(f"{medium}: it is of {', '.join(wrong)}, not of {', '.join(expected.values())}")
     if since is not None and parse_time(manifest.made_at) < since:
         raise MediumError(f"{medium}: written {manifest.made_at}, before {since.strftime(TIME)}: an earlier crossing's")
+    if digest not in (None, manifest.sha256):
+        whose = f"step {manifest.step or 'none'}, written {manifest.made_at}, manifest {manifest.sha256}"
+        raise MediumError(f"{medium}: another medium than the journal names, whose manifest is {digest}: {whose}")
     _take(medium, manifest, out)
+    return manifest
+
+
+def signed_manifest(medium: Path, people: People) -> Manifest:
+    """What a medium says that it holds, once its signatures hold; its files are not looked at. Raises KepilError."""
+    content = _signed(medium, people)
+    manifest = parse(content, Manifest, medium / MANIFEST)
+    if manifest.content != content:
+        raise MediumError(f"{medium / MANIFEST}: not as this project writes manifests: write the medium again")
+    return manifest
+
+
+def read_medium(medium: Path) -> Manifest:
+    """What a medium says that it holds, and holds, whoever says so: for those who are to sign it. Raises KepilError."""
+    manifest = parse(_read(medium / MANIFEST), Manifest, medium / MANIFEST)
+    _contents(medium, manifest)
     return manifest
 
 
 def _signed(medium: Path, people: People) -> bytes:
     """The manifest's bytes, once its signatures hold: one of who carries, one of who is independent."""
+    if not medium.is_dir():
+        raise MediumError(f"{medium}: no medium is there")
     allowed = {MANIFEST, FILES, SIGNATURES}
     if strangers := sorted(path.name for path in medium.iterdir() if path.name not in allowed):
-        raise MediumError(f"{medium}: no part of a medium: {', '.join(strangers)}: throw it away and start over")
+        raise MediumError(f"{medium}: no part of a medium: {', '.join(strangers)}: {REMEDY}")
     content = _read(medium / MANIFEST)
     manifest = parse(content, Manifest, medium / MANIFEST)
     roles: set[Role] = set()
@@ -137,7 +173,11 @@ def _signed(medium: Path, people: People) -> bytes:
             roles |= _refuse_other_roles(medium, person, people)
             signature = Path(folder, name)
             signature.write_bytes(_read(path))
-            known.verify(content, signature, person, parse_time(manifest.made_at))
+            try:
+                known.verify(content, signature, person, parse_time(manifest.made_at))
+            except SignatureError as error:
+                over = f"{medium / MANIFEST}: one of the two was changed"
+                raise MediumError(f"{path}: no valid signature of '{person}' over {over}: {REMEDY}") from error
     if CARRIER not in roles or INDEPENDENT.isdisjoint(roles):
         raise MediumError(
             f"{medium}: it needs the signatures of an {CARRIER} who wrote it and of auditor or witness "
@@ -160,20 +200,26 @@ def _refuse_other_roles(medium: Path, person: str, people: People) -> set[Role]:
 
 
 def _take(medium: Path, manifest: Manifest, out: Path) -> None:
-    """Copy every file, and compare what was copied. Raises MediumError that names every fault; `out` is made last."""
-    found = {place: path for path, place in _below(medium / FILES, "")}
-    faults = [f"{place} is missing" for place in manifest.files if place not in found]
-    faults += [f"{place} is not in its manifest" for place in found if place not in manifest.files]
-    contents = {place: _read(path) for place, path in found.items() if place in manifest.files}
-    faults += [f"{place} was changed" for place, read in contents.items() if _carried(read) != manifest.files[place]]
-    if faults:
-        raise MediumError(f"{medium}: {'; '.join(sorted(faults))}: throw it away and start over")
+    """Copy every file, as it was compared; `out` is made last. Raises MediumError."""
+    contents = _contents(medium, manifest)
     fresh = out.with_name(f".{out.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)  # what an interrupted run left
     for place, read in contents.items():
         (fresh / place).parent.mkdir(parents=True, exist_ok=True)
         write_once(fresh / place, read)
     fresh.rename(out)
+
+
+def _contents(medium: Path, manifest: Manifest) -> dict[str, bytes]:
+    """Every file, by its place, as the manifest has it. Raises MediumError that names every fault."""
+    found = {place: path for path, place in _below(medium / FILES, "")}
+    faults = [f"{place} is missing" for place in manifest.files if place not in found]
+    faults += [f"{place} is not in its manifest" for place in found if place not in manifest.files]
+    contents = {place: _read(path) for place, path in found.items() if place in manifest.files}
+    faults += [f"{place} was changed" for place, read in contents.items() if _carried(read) != manifest.files[place]]
+    if faults:
+        raise MediumError(f"{medium}: {'; '.join(sorted(faults))}: {REMEDY}")
+    return contents
 
 
 def _below(path: Path, place: str) -> Iterator[tuple[Path, str]]:
@@ -190,7 +236,7 @@ def _below(path: Path, place: str) -> Iterator[tuple[Path, str]]:
         for one in sorted(path.iterdir()):
             yield from _below(one, f"{place}/{one.name}" if place else one.name)
     else:
-        raise MediumError(f"{path}: a medium holds plain files and folders: throw it away and start over")
+        raise MediumError(f"{path}: a medium holds plain files and folders: {REMEDY}")
 
 
 def _read(path: Path) -> bytes:
@@ -201,7 +247,7 @@ def _read(path: Path) -> bytes:
         raise MediumError(f"{path}: no plain file that can be read: {error.strerror}") from error
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise MediumError(f"{path}: a medium holds plain files and folders: throw it away and start over")
+            raise MediumError(f"{path}: a medium holds plain files and folders: {REMEDY}")
         return file.read()
 
 

@@ -64,6 +64,19 @@ class Records:
                 self._retire(name_of(key))
         return stated
 
+    def receive(self, arrived: Path) -> None:
+        """Keep what came out of the offline root, once its medium was checked. An interrupted run is repeated.
+
+        A certificate without its record waits on the medium's folder until its key's host has accepted it.
+        """
+        for file in sorted(arrived.iterdir(), key=lambda file: file.suffix == ".json"):  # the record goes last
+            waits = file.suffix == ".crt" and not file.with_suffix(".json").exists()
+            target = self.folder / ("medium" if waits else "") / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fresh = target.with_name(f".{target.name}.new")
+            shutil.copyfile(file, fresh)
+            fresh.replace(target)
+
     def older(self, thing: Thing, hall: Path) -> bool:
         """Whether a thing was made before the ceremony in the hall began: then it is not that ceremony's to destroy."""
         opened = Journal(hall / "journal.jsonl").entries()[0].time

@@ -29,11 +29,13 @@ def shown(course: Course, act: Act, language: Language) -> dict[str, str]:
         case "confirm":
             step = course.current
             made = course.evidence.made if course.evidence else {}
+            media = course.evidence.media if course.evidence else {}
             return {
                 "step": f"{course.step + 1}/{len(plan.steps)}",
                 "title": getattr(step.title, language),
                 "expect": getattr(step.expect, language),
                 **{thing: fingerprint(thing, made[thing]) for thing in sorted(made)},
+                **{f"medium {name}": media[name] for name in sorted(media)},
             }
         case "abort":
             return {"title": getattr(plan.title, language), "remains": ", ".join(course.remains())}

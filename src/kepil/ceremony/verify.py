@@ -21,9 +21,11 @@ from kepil.ceremony.bundle import (
     document_names,
 )
 from kepil.ceremony.course import Course, follow
+from kepil.ceremony.crossing import MEDIA
 from kepil.ceremony.definition import LANGUAGES, Language, Thing
 from kepil.ceremony.engine import JOURNAL
 from kepil.ceremony.evidence import FILES, FileMade, check_file, typed
+from kepil.ceremony.medium import signed_manifest
 from kepil.ceremony.people import People, keys_of
 from kepil.ceremony.roles import INDEPENDENT
 from kepil.ceremony.statement import Signed
@@ -77,6 +79,7 @@ def verify_bundle(
     attempt(lambda: _known(entries, course.people, signers))
     attempt(lambda: _closed(course, head))
     attempt(lambda: _made(bundle, course))
+    attempt(lambda: _media(bundle, course))
     attempt(lambda: _seal(bundle, course))
     attempt(lambda: notes.extend(_documents(bundle, entries, course)))
     if anchors is not None:
@@ -148,6 +151,31 @@ def _made(bundle: Path, course: Course) -> None:
             faults.append(str(error))
     strangers = {path.name for path in (bundle / FILES).glob("*")} - expected
     faults += [f"{bundle / FILES / name}: no step made it" for name in sorted(strangers)]
+    if faults:
+        raise VerificationError("; ".join(faults))
+
+
+def _media(bundle: Path, course: Course) -> None:
+    """Each medium is the one that the journal names, signed as media are, and carried what the journal has."""
+    faults = []
+    made = {one.file: one.sha256 for thing in course.made if isinstance(one := typed(thing, course.made), FileMade)}
+    for name, (step, digest) in course.media.items():
+        where = bundle / MEDIA / name
+        try:
+            manifest = signed_manifest(where, course.people)
+        except KepilError as error:
+            faults.append(str(error))
+            continue
+        stated = (manifest.ceremony, manifest.environment, manifest.step, manifest.sha256)
+        if stated != (course.ceremony, course.plan.environment, step, digest):
+            faults.append(f"{where}: it is not the medium that step {step} wrote by the journal, manifest {digest}")
+        faults += [
+            f"{where}: {file} on it is not the one that the journal has"
+            for file, carried in manifest.files.items()
+            if made.get(file, carried.sha256) != carried.sha256
+        ]
+    strangers = {path.name for path in (bundle / MEDIA).glob("*")} - course.media.keys()
+    faults += [f"{bundle / MEDIA / name}: no step wrote it" for name in sorted(strangers)]
     if faults:
         raise VerificationError("; ".join(faults))
 

@@ -158,8 +158,9 @@ def _hold(arguments: argparse.Namespace) -> int:
     if not at_terminal():
         raise CeremonyCommandError("nobody sits at this terminal: hold the ceremony where its people are")
     ceremony = _opened_or_resumed(arguments)
-    performer = _playbook(ceremony.course.plan, arguments.keys)
-    return _held(ceremony, performer, Terminal(arguments.keys), arguments.language)
+    desk = Terminal(arguments.keys)
+    performer = _playbook(ceremony.course.plan, arguments.keys, desk)
+    return _held(ceremony, performer, desk, arguments.language)
 
 
 def _opened_or_resumed(arguments: argparse.Namespace) -> Ceremony:
@@ -205,6 +206,7 @@ def _rehearse(arguments: argparse.Namespace) -> int:
 
 
 def _rehearse_on_estate(arguments: argparse.Namespace) -> int:
+    from kepil.ceremony.desk import Terminal, Unattended
     from kepil.ceremony.on_estate import PEOPLE, found, refuse_in_earnest, rehearse
 
     refuse_in_earnest(arguments.environment)
@@ -213,15 +215,16 @@ def _rehearse_on_estate(arguments: argparse.Namespace) -> int:
     if not arguments.again and (bundle := found(records, plan)):
         print(f"{bundle}: held already, and verified")
         return 0
-    performer = _playbook(plan, records / PEOPLE)
+    keys = records / PEOPLE
+    performer = _playbook(plan, keys, Terminal(keys) if arguments.attended else Unattended(keys))
     made = rehearse(records, plan, performer, attended=arguments.attended, language=arguments.language)
     if made is None:
         return 1
-    print(f"{made}: kepil ceremony verify {made} --signers {records / PEOPLE / 'allowed_signers'}")
+    print(f"{made}: kepil ceremony verify {made} --signers {keys / 'allowed_signers'}")
     return 0
 
 
-def _playbook(plan: Plan, keys: Path) -> Performer:
+def _playbook(plan: Plan, keys: Path, desk: Desk) -> Performer:
     """The acts of a plan, on the hosts of its environment."""
     from kepil.ceremony.playbook import Playbook
     from kepil.estate.inventory import environment_sources
@@ -232,6 +235,7 @@ def _playbook(plan: Plan, keys: Path) -> Performer:
         CEREMONIES / plan.environment,
         ("ansible-playbook", *inventory),
         {"ceremony_keys": str(keys.resolve())},
+        desk.sign_medium,
     )
 
 

@@ -20,6 +20,7 @@ def register(verbs: Any) -> None:
     write.add_argument("medium", type=Path, metavar="MEDIUM", help="a folder that is not there yet")
     write.add_argument("sources", nargs="+", type=Path, metavar="FILE", help="a folder goes with all that is in it")
     _add_crossing(write)
+    write.add_argument("--step", metavar="ID", help="whose act writes it")
     write.set_defaults(run=_write)
 
     sign = acts.add_parser("sign", help="sign a medium: an operator who wrote it, a witness or auditor who looked on")
@@ -36,6 +37,8 @@ def register(verbs: Any) -> None:
     check.add_argument(
         "--since", type=time, metavar="TIME", help="refuse what was written before, as 2026-11-21T10:00:00Z"
     )
+    check.add_argument("--step", metavar="ID", help="refuse what another step's act wrote")
+    check.add_argument("--sha256", metavar="HEX", help="refuse every manifest but the one that the journal names")
     check.add_argument(
         "--out", required=True, type=Path, metavar="FOLDER", help="not there yet; use what is copied there"
     )
@@ -61,7 +64,7 @@ def _write(arguments: argparse.Namespace) -> int:
     from kepil.ceremony.medium import write_medium
 
     crossing = (arguments.ceremony, arguments.environment, arguments.direction)
-    manifest = write_medium(arguments.medium, arguments.sources, *crossing, datetime.now(UTC))
+    manifest = write_medium(arguments.medium, arguments.sources, *crossing, datetime.now(UTC), arguments.step)
     for place, one in manifest.files.items():
         print(f"{one.sha256}  {place}")
     print(f"Next, an operator and a witness: kepil ceremony medium sign {arguments.medium} --person ID --key FILE")
@@ -82,7 +85,9 @@ def _check(arguments: argparse.Namespace) -> int:
 
     crossing = (arguments.ceremony, arguments.environment, arguments.direction)
     people = read_people(arguments.people)
-    manifest = check_medium(arguments.medium, people, *crossing, arguments.out, arguments.since)
+    manifest = check_medium(
+        arguments.medium, people, *crossing, arguments.out, arguments.since, arguments.step, arguments.sha256
+    )
     for place, one in manifest.files.items():
         print(f"{one.sha256}  {place}")
     print(f"{arguments.out}: as it was signed, written {manifest.made_at}")

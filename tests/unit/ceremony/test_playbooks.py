@@ -14,6 +14,7 @@ from kepil.ceremony.definition import read_definition
 from .conftest import SCRIPTS
 
 PLAYBOOKS = SCRIPTS.parent
+STEPS = PLAYBOOKS / "steps"
 HELD = sorted(file.stem for file in SCRIPTS.glob("*.yml") if (PLAYBOOKS / file.name).exists())
 NO_ACTS = {"never", "remove"}
 """`never` keeps a play for the engine; `remove` clears away what an aborted ceremony left."""
@@ -48,3 +49,33 @@ def test_what_an_aborted_ceremony_made_can_be_destroyed(name: str) -> None:
 def test_every_playbook_is_a_ceremonys() -> None:
     """Beside them lies what all of them need to know."""
     assert {file.stem for file in PLAYBOOKS.glob("*.yml")} == {*HELD, "ceremony"}
+
+
+def included(tasks: Any) -> Iterator[str]:
+    """Names of the task files that these tasks include, wherever they stand."""
+    for task in tasks:
+        yield from included(task.get("block", []))
+        if name := task.get("ansible.builtin.include_tasks"):
+            yield Path(name).name
+
+
+def reached(names: set[str], through: set[str]) -> set[tuple[str, str]]:
+    """Which file includes which, from these on, without what the files in `through` include."""
+    pairs, waiting = set[tuple[str, str]](), set(names)
+    while waiting:
+        name = waiting.pop()
+        inside = set() if name in through else set(included(yaml.safe_load((STEPS / name).read_text())))
+        waiting |= inside - {one for one, _ in pairs} - {name}
+        pairs |= {(name, one) for one in inside}
+    return pairs
+
+
+@pytest.mark.clause("CP-6.1")
+def test_nothing_goes_to_or_comes_from_the_offline_root_but_on_a_medium() -> None:
+    """Threat: a step added later carries a plain file. A draft is only linted; the root signs what has its hash."""
+    acts = [play for name in HELD for play in plays(PLAYBOOKS / f"{name}.yml") if "remove" not in play["tags"]]
+    on_root = [play for play in acts if "root" in str(play["hosts"]).replace("[0]", "").split(":")]
+    names = {name for play in on_root for name in included(play["tasks"])}
+    carried = {pair for pair in reached(names, {"leave.yml", "arrive.yml"}) if pair[1].startswith("carry_")}
+    assert {"sign.yml", "root.yml", "crl.yml", "first_crl.yml"} <= names
+    assert carried == {("certify.yml", "carry_out.yml")}

@@ -1,0 +1,93 @@
+"""What an act carries to or from the offline root: on a medium, signed at the desk, and used only as it was signed.
+
+The playbook writes media in its acts (playbooks/ceremonies/steps/leave.yml and request.yml), into `media/` of the
+ceremony's folder, each named after the file for which it is. The journal has the SHA-256 of each manifest. Before each
+act all that the journal names are checked; what came out of the offline root goes to the records after its check.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from kepil.ceremony.course import Course
+from kepil.ceremony.definition import Step
+from kepil.ceremony.evidence import kind, name_of
+from kepil.ceremony.medium import REMEDY, SIGNATURES, Manifest, MediumError, check_medium, read_medium
+from kepil.ceremony.people import People
+from kepil.errors import KepilError
+
+MEDIA: Final = "media"
+SUFFIXES: Final[Mapping[str, str]] = {"request": "csr", "certificate": "crt", "crl": "crl"}
+"""Of the files that cross, by the kind of thing that they are."""
+
+SignMedium = Callable[[Path, People], None]
+"""Has a medium signed by those who sign media. Raises KepilError."""
+
+
+class Media:
+    """The media of a ceremony, seen from one of its steps."""
+
+    def __init__(self, hall: Path, course: Course, step: Step, receive: Callable[[Path], None]) -> None:
+        """`receive` keeps what came out of the offline root, from the folder to which it was copied."""
+        self.folder, self.course, self.step, self.receive = hall / MEDIA, course, step, receive
+
+    def check(self, out: Path) -> dict[str, str]:
+        """Copy what each medium of earlier steps holds to `out`/NAME, and return its manifest's SHA-256 by name.
+
+        Raises MediumError for one that is not as it was signed.
+        """
+        for name, (step, manifest) in self.course.media.items():
+            try:
+                self._checked(self.folder / name, out / name, step, manifest)
+            except KepilError as error:
+                raise MediumError(
+                    f"{str(error).removesuffix(f': {REMEDY}')}. Nothing was done. Bring {name} as it was signed at "
+                    f"step {step} from the other copy of the ceremony's folder and try again, or abort"
+                ) from error
+        return {name: manifest for name, (_, manifest) in self.course.media.items()}
+
+    def take_up(self) -> None:
+        """What an interrupted run of this step left counts if it was signed, and goes if it was not."""
+        for medium in self._fresh():
+            try:
+                self._take(medium)
+            except (KepilError, OSError):
+                shutil.rmtree(medium) if medium.is_dir() and not medium.is_symlink() else medium.unlink()
+
+    def sign(self, sign: SignMedium) -> dict[str, str]:
+        """Have what this step's act wrote signed, check it, and return the SHA-256 of each manifest by name.
+
+        Raises KepilError for a medium that is not this step's, or is not as it was written.
+        """
+        written = self._fresh()
+        if strangers := [str(medium) for medium in written if medium.name not in self._expected()]:
+            raise MediumError(f"{', '.join(strangers)}: step {self.step.id} writes no such medium: throw it away")
+        for medium in written:
+            if not (medium / SIGNATURES).exists():
+                read_medium(medium)
+                sign(medium, self.course.people)
+        return {medium.name: self._take(medium).sha256 for medium in written}
+
+    def _fresh(self) -> list[Path]:
+        return [path for path in sorted(self.folder.glob("*")) if path.name not in self.course.media]
+
+    def _expected(self) -> set[str]:
+        made = [thing for thing in self.step.makes if kind(thing) in SUFFIXES]
+        return {f"{name_of(thing)}.{SUFFIXES[kind(thing)]}" for thing in made}
+
+    def _take(self, medium: Path) -> Manifest:
+        with TemporaryDirectory(prefix="kepil-medium-") as folder:
+            manifest = self._checked(medium, Path(folder, "in"), self.step.id)
+            if manifest.direction == "from-root":
+                self.receive(Path(folder, "in"))
+        return manifest
+
+    def _checked(self, medium: Path, out: Path, step: str, digest: str | None = None) -> Manifest:
+        course = self.course
+        return check_medium(
+            medium, course.people, course.ceremony, course.plan.environment, None, out, step=step, digest=digest
+        )
