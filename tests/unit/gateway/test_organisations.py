@@ -53,9 +53,13 @@ def test_a_right_file_is_read(write: Write, categories: Categories) -> None:
         (
             "valid_until: 2027-11-20",
             "valid_until: 2026-11-20",
-            "2026-11-20 is before valid_from 2026-11-21",
+            r"ministry.yml:16: valid_until: 2026-11-20 is before valid_from 2026-11-21",
         ),
-        ("valid_until: 2027-11-20", "valid_until: 2027-11-21", "is later than 2027-11-20: .* one calendar year"),
+        (
+            "valid_until: 2027-11-20",
+            "valid_until: 2027-11-21",
+            r"yml:16: .* is later than 2027-11-20: .* calendar year",
+        ),
         (
             "valid_until: 2027-11-20",
             "valid_until: 20.11.2027",
