@@ -18,7 +18,7 @@ from kepil.gateway.cms import SignatureRefusedError, Trust, verify
 from kepil.gateway.located import GatewayError, Located, read
 from kepil.gateway.organisation import Organisation
 from kepil.gateway.register import Register
-from kepil.gateway.settings import Settings
+from kepil.gateway.settings import Settings, read_ground
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _write(
             return Enrolled(path.stem, before, path, changed=False)
         _check_successor(path, before, application)
     wanted = organisation_of(application, sha256, received, today)
-    _check_beside_others(path, wanted, place, settings)
+    _check_beside_others(path, wanted, place, settings, read_ground(inventories, environment, settings))
     write_organisation(path, wanted)
     return Enrolled(path.stem, wanted, path, changed=True)
 
@@ -98,13 +98,12 @@ def _check_successor(path: Path, before: Organisation, application: Application)
         )
 
 
-def _check_beside_others(path: Path, wanted: Organisation, place: Path, settings: Settings) -> None:
-    operators = sorted(settings.gateway_operators)
-    if wanted.operator not in operators:
-        raise GatewayError(f"{path}: operator '{wanted.operator}' is not in gateway_operators ({', '.join(operators)})")
+def _check_beside_others(
+    path: Path, wanted: Organisation, place: Path, settings: Settings, ground: organisations.Ground
+) -> None:
     others = {each.stem: read(each, Organisation) for each in sorted(place.glob("*.yml")) if each != path}
     mine = Located(path, wanted, yaml.compose(_text(wanted), Loader=yaml.BaseLoader) or yaml.ScalarNode("", ""))
-    organisations.check_together(others | {path.stem: mine}, settings.categories)
+    organisations.check_together(others | {path.stem: mine}, settings.categories, ground)
 
 
 def write_organisation(path: Path, organisation: Organisation) -> None:

@@ -112,7 +112,7 @@ def office(tmp_path: Path, authority: Authority) -> Office:
 @pytest.mark.clause("GW-15-1")
 def test_a_signed_application_opens_one_calendar_year(office: Office, categories: Categories) -> None:
     enrolled = office.bring(office.authority.sign(TEXT, "head"))
-    found = read_organisations(office.inventories / "trial/organisations", categories, ["telecom"])["ministry"]
+    found = read_organisations(office.inventories / "trial/organisations", categories)["ministry"]
     assert found == enrolled.organisation
     subprocess.run(["yamllint", "--strict", "--config-file", PROJECT / ".yamllint", enrolled.path], check=True)
     assert (found.closes - found.opens).days in (365, 366)
@@ -242,6 +242,24 @@ def test_nobody_takes_anothers_networks_or_name(office: Office) -> None:
     office.refuses(office.authority.sign(theirs, "other"), f"is the file of BIN {BIN}")
     overlapping = theirs.replace("organisation: ministry", "organisation: academy")
     office.refuses(office.authority.sign(overlapping, "other"), "overlaps 198.18.10.0/24")
+
+
+@pytest.mark.clause("GW-13", "GW-15")
+def test_nobody_takes_what_the_catalogue_or_the_operator_knows_as_anothers(office: Office) -> None:
+    """Threat: as above, but the network's owner has not applied."""
+    catalogue = office.inventories / "trial/catalogue/telecom.csv"
+    catalogue.parent.mkdir()
+    catalogue.write_text(f"network,bin\n198.18.10.7,{OTHER_BIN}\n198.18.10.8,{BIN}\n")
+    signed = office.authority.sign(TEXT, "head")
+    office.refuses(
+        signed, rf"telecom.csv:2: 198.18.10.7/32 of BIN {OTHER_BIN} overlaps 198.18.10.0/24 .*ministry.yml:7"
+    )
+    catalogue.write_text(f"network,bin\n198.18.0.0/16,{OTHER_BIN}\n")
+    office.refuses(signed, r"ministry.yml:7: 198.18.10.0/24 .* overlaps 198.18.0.0/16 of .*telecom.csv:2")
+    catalogue.unlink()
+    elsewhere = office.authority.sign(TEXT.replace("198.18.10.0/24", "203.0.113.0/24"), "head")
+    office.refuses(elsewhere, r"ministry.yml:7: 203.0.113.0/24 is not in the networks of operator telecom at .*gateway")
+    assert office.bring(signed).changed
 
 
 @pytest.mark.clause("GW-16")
