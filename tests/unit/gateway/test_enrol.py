@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +13,7 @@ import pytest
 
 from kepil.gateway.calendar import Calendar, day_of
 from kepil.gateway.category import Categories
-from kepil.gateway.cms import SignatureRefusedError, verify
+from kepil.gateway.cms import SignatureRefusedError, UndecidedError, verify
 from kepil.gateway.enrol import Enrolled, enrol
 from kepil.gateway.located import GatewayError
 from kepil.gateway.notice import notice
@@ -92,6 +93,17 @@ class Office:
 
     def files(self) -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in self.inventories.rglob("*") if path.is_file()}
+
+    def leaves(self, reason: str, signed: bytes, at: datetime = NOW) -> None:
+        """Not decided for a reason of the gateway's own: nothing changes, and the limit runs on (GW-16)."""
+        before = self.files()
+        with pytest.raises(UndecidedError, match=reason):
+            self.bring(signed, at)
+        assert self.files() == before
+        item = list(self.register.items().values())[-1]
+        assert item.state == "received"
+        assert re.search(reason, item.note)
+        assert item.late(item.due + timedelta(days=1))
 
     def refuses(self, signed: bytes, reason: str, at: datetime = NOW) -> None:
         """Refused with the reason, which the register holds; nothing else changes."""
@@ -198,12 +210,12 @@ def test_what_is_no_signed_message_is_refused(office: Office, content: bytes) ->
 def test_without_a_status_nothing_is_opened(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threat: who keeps the responder from answering has a revoked certificate pass."""
     monkeypatch.setattr(office.authority, "url", "http://127.0.0.1:9/")
-    office.refuses(office.authority.sign(TEXT, "head"), "status is not known")
+    office.leaves("status is not known", office.authority.sign(TEXT, "head"))
 
 
 def test_a_status_signed_by_anyone_counts_for_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(office.authority, "signs_as", "other")
-    office.refuses(office.authority.sign(TEXT, "head"), "status is not known")
+    office.leaves("status is not known", office.authority.sign(TEXT, "head"))
 
 
 def test_an_answer_that_was_given_before_counts_for_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +223,21 @@ def test_an_answer_that_was_given_before_counts_for_nothing(office: Office, monk
     office.bring(office.authority.sign(TEXT, "head"))
     monkeypatch.setattr(office.authority, "replay", (office.authority.folder / "response").read_bytes())
     newer = TEXT.replace(str(TODAY - timedelta(days=2)), str(TODAY))
-    office.refuses(office.authority.sign(newer, "head"), "status is not known")
+    office.leaves("status is not known", office.authority.sign(newer, "head"))
+
+
+@pytest.mark.clause("GW-16")
+def test_an_inventory_that_is_wrong_refuses_nobody(office: Office) -> None:
+    """Threat: a slip of our own pen is the answer to an application, and nobody is late."""
+    catalogue = office.inventories / "trial/catalogue/telecom.csv"
+    catalogue.parent.mkdir()
+    catalogue.write_text("network,bin\n198.18.20.0/24,1\n")
+    signed = office.authority.sign(TEXT, "head")
+    office.leaves("telecom.csv:2: '1' is no BIN", signed)
+    office.refuses(signed.replace(b"198.18.10.0/24", b"198.18.11.0/24"), "the signature does not hold: ")
+    catalogue.unlink()
+    assert office.bring(signed).changed
+    assert next(iter(office.register.items().values())).state == "accepted"
 
 
 @pytest.mark.parametrize(
