@@ -1,4 +1,4 @@
-"""What the playbook of enrolment says where it cannot begin. What it does is a journey (tests/journeys)."""
+"""What the playbook of enrolment says where it cannot begin."""
 
 from __future__ import annotations
 
