@@ -10,11 +10,15 @@ import base64
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
 
 from kepil.estate.model import Estate
+from kepil.gateway.located import read
+from kepil.gateway.organisation import Organisation
+from tests.conftest import PROJECT
 from tests.gateway_users import INSPECTION, eventually
 
 HERE = "/root/gateway"
@@ -99,6 +103,8 @@ def at(shell: Any, authorities: dict[str, str]) -> User:
 @pytest.fixture(scope="module")
 def enrolled(on: Callable[[str], Any], authorities: dict[str, str]) -> User:
     """Someone whose organisation is enrolled."""
+    stated = read(PROJECT / "inventories/development/organisations/org01.yml", Organisation)
+    assert stated.value.is_open(datetime.now(UTC)), f"{stated.at('valid_until')}: its year is over; move both days on"
     return at(on("org01"), authorities)
 
 

@@ -176,6 +176,13 @@ def _known_keys(environment: Environment) -> Iterator[str]:
             )
 
 
+def _antivirus(environment: Environment) -> Iterator[str]:
+    for host in environment.estate.members("gateway"):
+        variables = environment.hosts[host.name]
+        if variables.get("gateway_antivirus", True) and not variables.get("gateway_antivirus_mirror"):
+            yield f"{host.name}: gateway_antivirus_mirror is empty; the scanner would know the EICAR test file alone"
+
+
 CHECKS: dict[str, Check] = {
     "software_hsm": _software_hsm,
     "file_keys": _file_keys,
@@ -187,6 +194,7 @@ CHECKS: dict[str, Check] = {
     "secrets": _secrets,
     "log_retention": _log_retention,
     "known_keys": _known_keys,
+    "antivirus": _antivirus,
 }
 
 

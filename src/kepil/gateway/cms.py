@@ -38,6 +38,10 @@ class SignatureRefusedError(GatewayError):
     """The application is not shown to be the organisation's; the message says why and what the applicant is to do."""
 
 
+class UndecidedError(GatewayError):
+    """For a reason of the gateway's own nothing can be said of the application now; the message says what to mend."""
+
+
 @dataclass(frozen=True)
 class Trust:
     """Whom signatures are traced to."""
@@ -64,7 +68,7 @@ class Signed:
 
 
 def verify(path: Path, trust: Trust, at: datetime) -> Signed:
-    """The content of a signed application; raises SignatureRefusedError with the reason."""
+    """The content of a signed application; raises SignatureRefusedError with the reason, or UndecidedError."""
     der = _read(path)
     _look(path, der)
     with tempfile.TemporaryDirectory() as name:
@@ -166,15 +170,13 @@ def _check_status(path: Path, folder: Path, certificate: x509.Certificate, trust
     said = done.stdout.splitlines()
     status = next((line.partition(": ")[2] for line in said if line.startswith(f"{folder / 'signer'}: ")), "")
     if done.returncode != 0 or "Response verify OK" not in done.stderr or not status:
-        raise SignatureRefusedError(
-            f"{path}: its certificate's status is not known ({_reason(done.stderr)}): try later"
-        )
+        raise UndecidedError(f"{path}: its certificate's status is not known ({_reason(done.stderr)}): try later")
     if status != "good":
         raise SignatureRefusedError(
             f"{path}: the certificate {certificate.serial_number:x} is {status}: sign with a valid one"
         )
     if any("Status times invalid" in line for line in (*said, *done.stderr.splitlines())):
-        raise SignatureRefusedError(f"{path}: the responder's answer is not of today: look at the responder {url}")
+        raise UndecidedError(f"{path}: the responder's answer is not of today: look at the responder {url}")
 
 
 def _issuer(path: Path, certificate: x509.Certificate, trust: Trust) -> x509.Certificate:
@@ -194,7 +196,7 @@ def _openssl(arguments: Sequence[str | Path], trust: Trust) -> subprocess.Comple
             ["openssl", *arguments], capture_output=True, text=True, errors="replace", check=False, env=environment
         )
     except FileNotFoundError as error:
-        raise GatewayError("openssl is not there: install openssl") from error
+        raise UndecidedError("openssl is not there: install openssl") from error
 
 
 def _reason(stderr: str) -> str:

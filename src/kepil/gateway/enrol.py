@@ -14,11 +14,11 @@ import yaml
 from kepil.gateway import organisations
 from kepil.gateway.application import Application, organisation_of, read_application
 from kepil.gateway.calendar import day_of
-from kepil.gateway.cms import SignatureRefusedError, Trust, verify
+from kepil.gateway.cms import SignatureRefusedError, Trust, UndecidedError, verify
 from kepil.gateway.located import GatewayError, Located, read
 from kepil.gateway.organisation import Organisation
 from kepil.gateway.register import Register
-from kepil.gateway.settings import Settings
+from kepil.gateway.settings import Settings, read_ground
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ def enrol(
     register: Register,
     at: datetime,
 ) -> Enrolled:
-    """Carry out a signed application. Raises GatewayError with the reason, which the register then has, too."""
+    """Carry out a signed application. Raises GatewayError with the reason, which the register then has, too;
+    UndecidedError where the reason is not the application's, which then stays received."""
     came = _bytes(signed)
     sha256 = hashlib.sha256(came).hexdigest()
     today = day_of(at)
@@ -56,6 +57,9 @@ def enrol(
                 f"(certificate {content.serial}): someone else's signature opens nothing"
             )
         enrolled = _write(application, sha256, received, today, inventories, environment, settings)
+    except UndecidedError as error:
+        register.put_off(sha256, " ".join(str(error).split()))
+        raise
     except GatewayError as error:
         register.decide(sha256, "refused", note=" ".join(str(error).split()))
         raise
@@ -73,15 +77,16 @@ def _write(
     environment: str,
     settings: Settings,
 ) -> Enrolled:
-    place = organisations.folder(inventories, environment)
-    path = place / f"{application.organisation}.yml"
-    if path.exists():
-        before = read(path, Organisation).value
+    path = organisations.folder(inventories, environment) / f"{application.organisation}.yml"
+    files, ground = _standing(inventories, environment, settings)
+    if path.stem in files:
+        before = files.pop(path.stem).value
         if before.application.sha256 == sha256:
             return Enrolled(path.stem, before, path, changed=False)
         _check_successor(path, before, application)
     wanted = organisation_of(application, sha256, received, today)
-    _check_beside_others(path, wanted, place, settings)
+    mine = Located(path, wanted, yaml.compose(_text(wanted), Loader=yaml.BaseLoader) or yaml.ScalarNode("", ""))
+    organisations.check_together(files | {path.stem: mine}, settings.categories, ground)
     write_organisation(path, wanted)
     return Enrolled(path.stem, wanted, path, changed=True)
 
@@ -98,13 +103,18 @@ def _check_successor(path: Path, before: Organisation, application: Application)
         )
 
 
-def _check_beside_others(path: Path, wanted: Organisation, place: Path, settings: Settings) -> None:
-    operators = sorted(settings.gateway_operators)
-    if wanted.operator not in operators:
-        raise GatewayError(f"{path}: operator '{wanted.operator}' is not in gateway_operators ({', '.join(operators)})")
-    others = {each.stem: read(each, Organisation) for each in sorted(place.glob("*.yml")) if each != path}
-    mine = Located(path, wanted, yaml.compose(_text(wanted), Loader=yaml.BaseLoader) or yaml.ScalarNode("", ""))
-    organisations.check_together(others | {path.stem: mine}, settings.categories)
+def _standing(
+    inventories: Path, environment: str, settings: Settings
+) -> tuple[dict[str, Located[Organisation]], organisations.Ground]:
+    """What is there before the application, which must hold by itself: else the reason is not the applicant's."""
+    try:
+        place = organisations.folder(inventories, environment)
+        files = {path.stem: read(path, Organisation) for path in sorted(place.glob("*.yml"))}
+        ground = read_ground(inventories, environment, settings)
+        organisations.check_together(files, settings.categories, ground)
+    except GatewayError as error:
+        raise UndecidedError(f"the inventory does not hold, whatever the application says: {error}") from error
+    return files, ground
 
 
 def write_organisation(path: Path, organisation: Organisation) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from kepil.gateway.located import Bin, Day, Email, Identity, Line, Sha256, Stated
 
@@ -69,17 +69,20 @@ class Organisation(Stated):
     """The last day on which access is open."""
     application: ApplicationReference
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.valid_until < self.valid_from:
-            raise ValueError(f"valid_until {self.valid_until} is before valid_from {self.valid_from}; exchange them")
-        last = last_day(self.valid_from)
-        if self.valid_until > last:
+    @field_validator("valid_until")
+    @classmethod
+    def _check(cls, until: date, info: ValidationInfo) -> date:
+        first = info.data.get("valid_from")  # which may be wrong itself
+        if first is None:
+            return until
+        if until < first:
+            raise ValueError(f"{until} is before valid_from {first}; exchange them")
+        if until > last_day(first):
             raise ValueError(
-                f"valid_until {self.valid_until} is later than {last}: access opens for one calendar year (GW-15-1); "
+                f"{until} is later than {last_day(first)}: access opens for one calendar year (GW-15-1); "
                 "a longer one needs a new application"
             )
-        return self
+        return until
 
     @property
     def opens(self) -> datetime:

@@ -6,7 +6,7 @@ A journal of the kind that the change log is: nothing in it changes unseen.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
@@ -32,7 +32,7 @@ class Item:
     bin: str = ""
     organisation: str = ""
     note: str = ""
-    """Why it was refused."""
+    """Why it was refused, or could not be decided."""
 
     def late(self, today: date) -> bool:
         """Whether the limit is over and the user has no answer."""
@@ -63,6 +63,12 @@ class Register:
             data = {"sha256": sha256, "bin": bin, "organisation": organisation, "note": note}
             self._journal.append(state, data)
 
+    def put_off(self, sha256: str, note: str) -> None:
+        """Enter why it could not be decided. It stays received: the limit runs on, for the reason is not the user's."""
+        item = self.items()[sha256]
+        if item.state == "received" and item.note != note:
+            self._journal.append("undecided", {"sha256": sha256, "note": note})
+
     def items(self) -> dict[str, Item]:
         """All applications by SHA-256, the oldest first; raises JournalError where the register was changed."""
         found: dict[str, Item] = {}
@@ -71,6 +77,8 @@ class Register:
             if entry.event == "received":
                 received = date.fromisoformat(entry.data["received"])
                 found[sha256] = Item(sha256, received, "received", self._calendar.after(received, WORKING_DAYS))
+            elif entry.event == "undecided":
+                found[sha256] = replace(found[sha256], note=entry.data["note"])
             else:
                 before = found[sha256]
                 found[sha256] = Item(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from kepil.gateway import catalogue, organisations
 from kepil.gateway.category import Categories, Category
 from kepil.gateway.lists import read_overrides
-from kepil.gateway.located import Day, Email, GatewayError, Identity, Stated
+from kepil.gateway.located import Day, Email, GatewayError, Identity, Stated, line_of
 from kepil.gateway.organisation import Network
 from kepil.gateway.policy import PolicyFile
 
@@ -73,12 +73,33 @@ def read_settings(inventories: Path, environment: str) -> Settings:
 def read_policy_file(inventories: Path, environment: str) -> PolicyFile:
     """The whole policy of an environment, checked against itself; raises GatewayError with files and lines."""
     settings = read_settings(inventories, environment)
+    ground = read_ground(inventories, environment, settings)
     enrolled = organisations.read_organisations(
-        organisations.folder(inventories, environment), settings.categories, sorted(settings.gateway_operators)
+        organisations.folder(inventories, environment), settings.categories, ground
     )
-    listed = catalogue.read_catalogue(inventories / environment / catalogue.FOLDER)
-    networks: dict[IPv4Network, str] = {row.network: row.bin for rows in listed.values() for row in rows}
+    networks = {row.network for row in ground.listed}
     return PolicyFile(organisations=enrolled, catalogue=tuple(sorted(networks)), categories=settings.gateway_categories)
+
+
+def read_ground(inventories: Path, environment: str, settings: Settings) -> organisations.Ground:
+    """What is known of addresses: operators' networks, and the catalogue; raises GatewayError."""
+    operators = {
+        name: organisations.Links(
+            each.networks, _stated_at(inventories, environment, "gateway_operators", name, "networks")
+        )
+        for name, each in settings.gateway_operators.items()
+    }
+    listed = catalogue.read_catalogue(inventories / environment / catalogue.FOLDER)
+    return organisations.Ground(operators, [row for rows in listed.values() for row in rows])
+
+
+def _stated_at(inventories: Path, environment: str, *key: str) -> str:
+    """`file:line` of a variable's key, in the file that counts."""
+    for path in (inventories / environment / FILE, inventories / "common" / FILE):
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CBaseLoader) if path.exists() else None
+        if isinstance(node, yaml.MappingNode) and any(name.value == key[0] for name, _ in node.value):
+            return f"{path}:{line_of(node, key)}"
+    return key[0]
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from kepil.gateway.located import Day, Email, GatewayError, Identity, Stated
 from kepil.gateway.policy import read_policy
 from kepil.gateway.settings import Operator
 from kepil.gateway.watch import Fact, blocked
-from kepil.gateway.watching import message, read_facts, run, seen_by_kernel, write_facts
+from kepil.gateway.watching import message, read_facts, run, seen_by_kernel, untold, write_facts
 
 TIMEOUT_SECONDS = 10
 
@@ -61,16 +61,19 @@ def watch(policy_path: Path, blocked_path: Path, settings_path: Path, at: dateti
         except smtplib.SMTPException as error:
             raise GatewayError(f"the mail transport took nothing: {type(error).__name__}") from error
 
+    active = settings.active.exists()
     facts = run(
         facts,
         seen,
         lambda source: bool(policy.catalogue.find(source)),
         settings.operator_of,
-        tell if settings.active.exists() else None,
+        tell if active else None,
         calendar,
         at,
     )
     write_facts(settings.facts, facts)
+    for line in untold(facts, settings.operator_of, calendar, at) if active else ():
+        print(f"kepil: {line}", file=sys.stderr)
     closed = blocked(facts, at, calendar)
     write_blocked(blocked_path, closed)
     return len(closed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -120,7 +121,21 @@ def run(
         assert tell is not None  # noqa: S101 -- the loop is empty otherwise
         try:
             tell(operator, sources)
-        except (OSError, GatewayError):
+        except (OSError, GatewayError) as error:
+            print(f"kepil: operator {operator} was not told of {len(sources)} sources: {error}", file=sys.stderr)
             continue
         known |= {Fact(source, Event.TOLD, at, operator) for source in sources}
     return forget(known, at)
+
+
+def untold(
+    facts: Iterable[Fact], operator_of: Callable[[IPv4Address], str | None], calendar: Calendar, at: datetime
+) -> list[str]:
+    """What whoever looks after the gateway is to know: whose days do not run, since nobody has told him yet."""
+    waiting = to_tell(facts, lambda source: operator_of(source) or "", calendar, at)
+    return [
+        f"operator {operator} is not yet told of {len(sources)} sources; see the mail transport's log, mailq"
+        if operator
+        else f"no operator has {sources[0]} ({len(sources)} such sources): enter its network in gateway_operators"
+        for operator, sources in sorted(waiting.items())
+    ]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from kepil.estate.access import administered, ssh_config
-from kepil.estate.guards import Environment, GuardRailError, hold, in_earnest
+from kepil.estate.guards import CHECKS, Environment, GuardRailError, hold, in_earnest
 from kepil.estate.inventory import environment_sources, read_estate, read_listing
 from kepil.estate.model import Estate
 
@@ -136,6 +136,19 @@ def test_secrets_are_encrypted(production: Environment, text: str, *, refused: b
         hold(production)
     assert "swordfish" not in str(refusal.value)
     assert "1234" not in str(refusal.value)
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_a_gateway_has_real_databases(production: Environment) -> None:
+    """Threat: what development is content with, the test file's signature, is all that a gateway in earnest knows."""
+    estate = production.estate
+    hosts = estate.hosts | {"gw01": estate.hosts["ca01"].model_copy(update={"name": "gw01", "groups": {"gateway"}})}
+    with_gateway = replace(production, estate=estate.model_copy(update={"hosts": hosts}))
+    with_gateway.hosts["gw01"] = dict(production.hosts["ca01"])  # type: ignore[index]
+    (problem,) = CHECKS["antivirus"](with_gateway)
+    assert problem.startswith("gw01: gateway_antivirus_mirror is empty")
+    with_gateway.hosts["gw01"]["gateway_antivirus_mirror"] = "https://mirror.example.kz/clamav"  # type: ignore[index]
+    assert list(CHECKS["antivirus"](with_gateway)) == []
 
 
 def test_only_a_rehearsal_lifts_a_guard_rail(production: Environment) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +13,7 @@ import pytest
 
 from kepil.gateway.calendar import Calendar, day_of
 from kepil.gateway.category import Categories
-from kepil.gateway.cms import SignatureRefusedError, verify
+from kepil.gateway.cms import SignatureRefusedError, UndecidedError, verify
 from kepil.gateway.enrol import Enrolled, enrol
 from kepil.gateway.located import GatewayError
 from kepil.gateway.notice import notice
@@ -93,6 +94,17 @@ class Office:
     def files(self) -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in self.inventories.rglob("*") if path.is_file()}
 
+    def leaves(self, reason: str, signed: bytes, at: datetime = NOW) -> None:
+        """Not decided for a reason of the gateway's own: nothing changes, and the limit runs on (GW-16)."""
+        before = self.files()
+        with pytest.raises(UndecidedError, match=reason):
+            self.bring(signed, at)
+        assert self.files() == before
+        item = list(self.register.items().values())[-1]
+        assert item.state == "received"
+        assert re.search(reason, item.note)
+        assert item.late(item.due + timedelta(days=1))
+
     def refuses(self, signed: bytes, reason: str, at: datetime = NOW) -> None:
         """Refused with the reason, which the register holds; nothing else changes."""
         before = self.files()
@@ -112,7 +124,7 @@ def office(tmp_path: Path, authority: Authority) -> Office:
 @pytest.mark.clause("GW-15-1")
 def test_a_signed_application_opens_one_calendar_year(office: Office, categories: Categories) -> None:
     enrolled = office.bring(office.authority.sign(TEXT, "head"))
-    found = read_organisations(office.inventories / "trial/organisations", categories, ["telecom"])["ministry"]
+    found = read_organisations(office.inventories / "trial/organisations", categories)["ministry"]
     assert found == enrolled.organisation
     subprocess.run(["yamllint", "--strict", "--config-file", PROJECT / ".yamllint", enrolled.path], check=True)
     assert (found.closes - found.opens).days in (365, 366)
@@ -198,12 +210,12 @@ def test_what_is_no_signed_message_is_refused(office: Office, content: bytes) ->
 def test_without_a_status_nothing_is_opened(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threat: who keeps the responder from answering has a revoked certificate pass."""
     monkeypatch.setattr(office.authority, "url", "http://127.0.0.1:9/")
-    office.refuses(office.authority.sign(TEXT, "head"), "status is not known")
+    office.leaves("status is not known", office.authority.sign(TEXT, "head"))
 
 
 def test_a_status_signed_by_anyone_counts_for_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(office.authority, "signs_as", "other")
-    office.refuses(office.authority.sign(TEXT, "head"), "status is not known")
+    office.leaves("status is not known", office.authority.sign(TEXT, "head"))
 
 
 def test_an_answer_that_was_given_before_counts_for_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +223,21 @@ def test_an_answer_that_was_given_before_counts_for_nothing(office: Office, monk
     office.bring(office.authority.sign(TEXT, "head"))
     monkeypatch.setattr(office.authority, "replay", (office.authority.folder / "response").read_bytes())
     newer = TEXT.replace(str(TODAY - timedelta(days=2)), str(TODAY))
-    office.refuses(office.authority.sign(newer, "head"), "status is not known")
+    office.leaves("status is not known", office.authority.sign(newer, "head"))
+
+
+@pytest.mark.clause("GW-16")
+def test_an_inventory_that_is_wrong_refuses_nobody(office: Office) -> None:
+    """Threat: a slip of our own pen is the answer to an application, and nobody is late."""
+    catalogue = office.inventories / "trial/catalogue/telecom.csv"
+    catalogue.parent.mkdir()
+    catalogue.write_text("network,bin\n198.18.20.0/24,1\n")
+    signed = office.authority.sign(TEXT, "head")
+    office.leaves("telecom.csv:2: '1' is no BIN", signed)
+    office.refuses(signed.replace(b"198.18.10.0/24", b"198.18.11.0/24"), "the signature does not hold: ")
+    catalogue.unlink()
+    assert office.bring(signed).changed
+    assert next(iter(office.register.items().values())).state == "accepted"
 
 
 @pytest.mark.parametrize(
@@ -242,6 +268,24 @@ def test_nobody_takes_anothers_networks_or_name(office: Office) -> None:
     office.refuses(office.authority.sign(theirs, "other"), f"is the file of BIN {BIN}")
     overlapping = theirs.replace("organisation: ministry", "organisation: academy")
     office.refuses(office.authority.sign(overlapping, "other"), "overlaps 198.18.10.0/24")
+
+
+@pytest.mark.clause("GW-13", "GW-15")
+def test_nobody_takes_what_the_catalogue_or_the_operator_knows_as_anothers(office: Office) -> None:
+    """Threat: as above, but the network's owner has not applied."""
+    catalogue = office.inventories / "trial/catalogue/telecom.csv"
+    catalogue.parent.mkdir()
+    catalogue.write_text(f"network,bin\n198.18.10.7,{OTHER_BIN}\n198.18.10.8,{BIN}\n")
+    signed = office.authority.sign(TEXT, "head")
+    office.refuses(
+        signed, rf"telecom.csv:2: 198.18.10.7/32 of BIN {OTHER_BIN} overlaps 198.18.10.0/24 .*ministry.yml:7"
+    )
+    catalogue.write_text(f"network,bin\n198.18.0.0/16,{OTHER_BIN}\n")
+    office.refuses(signed, r"ministry.yml:7: 198.18.10.0/24 .* overlaps 198.18.0.0/16 of .*telecom.csv:2")
+    catalogue.unlink()
+    elsewhere = office.authority.sign(TEXT.replace("198.18.10.0/24", "203.0.113.0/24"), "head")
+    office.refuses(elsewhere, r"ministry.yml:7: 203.0.113.0/24 is not in the networks of operator telecom at .*gateway")
+    assert office.bring(signed).changed
 
 
 @pytest.mark.clause("GW-16")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from hypothesis import given
@@ -15,20 +16,22 @@ from hypothesis import strategies as st
 from kepil.gateway.category import Categories
 from kepil.gateway.located import GatewayError
 from kepil.gateway.organisation import last_day
-from kepil.gateway.organisations import read_organisations
+from kepil.gateway.organisations import Ground, Links, read_organisations
+from kepil.gateway.settings import read_policy_file
 from tests.unit.gateway.conftest import BIN, OTHER_BIN, PROJECT, organisation
 
 Write = Callable[..., Path]
+GROUND = Ground({"telecom": Links([IPv4Network("198.18.0.0/15")], "gateway.yml:4")})
 
 
 def refused(place: Path, categories: Categories, reason: str) -> None:
     with pytest.raises(GatewayError, match=reason):
-        read_organisations(place, categories, ["telecom"])
+        read_organisations(place, categories, GROUND)
 
 
 def test_a_right_file_is_read(write: Write, categories: Categories) -> None:
     path = write()
-    found = read_organisations(path.parent, categories, ["telecom"])["ministry"]
+    found = read_organisations(path.parent, categories, GROUND)["ministry"]
     assert found.holds(IPv4Address("198.18.12.1"))
     assert not found.holds(IPv4Address("198.18.12.128"))
     assert found.exceptions[0].covers(IPv4Address("203.0.113.7"), "udp", 500)
@@ -53,9 +56,13 @@ def test_a_right_file_is_read(write: Write, categories: Categories) -> None:
         (
             "valid_until: 2027-11-20",
             "valid_until: 2026-11-20",
-            "2026-11-20 is before valid_from 2026-11-21",
+            r"ministry.yml:16: valid_until: 2026-11-20 is before valid_from 2026-11-21",
         ),
-        ("valid_until: 2027-11-20", "valid_until: 2027-11-21", "is later than 2027-11-20: .* one calendar year"),
+        (
+            "valid_until: 2027-11-20",
+            "valid_until: 2027-11-21",
+            r"yml:16: .* is later than 2027-11-20: .* calendar year",
+        ),
         (
             "valid_until: 2027-11-20",
             "valid_until: 20.11.2027",
@@ -67,6 +74,11 @@ def test_a_right_file_is_read(write: Write, categories: Categories) -> None:
             r"yml:16: valid_until: '1800000000' is no date",
         ),
         ("operator: telecom", "operator: nobody", r"ministry.yml:3: 'nobody' is not in gateway_operators \(telecom\)"),
+        (
+            "198.18.12.0/25",
+            "203.0.113.0/25",
+            r"yml:7: 203.0.113.0/25 is not in .* of operator telecom at gateway.yml:4;",
+        ),
         ("protocol: udp", "protocol: gre", r"ministry.yml:12: exceptions.0.protocol: Input should be 'tcp' or 'udp'"),
         ("port: 500", "ports: 500", r"ministry.yml:13: exceptions.0.ports: Extra inputs are not permitted"),
         ("operator: telecom\n", "operator: telecom\noperator: telecom\n", "key 'operator' is stated twice"),
@@ -119,5 +131,25 @@ def test_days_begin_in_kazakhstan() -> None:
     assert last_day(date(2028, 2, 29)) == date(2029, 2, 28)
 
 
-def test_the_developments_organisations_hold(categories: Categories) -> None:
-    assert read_organisations(PROJECT / "inventories/development/organisations", categories)
+def test_the_developments_policy_holds() -> None:
+    assert read_policy_file(PROJECT / "inventories", "development").organisations
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("198.18.10.0/24", "198.18.10.0/29", "networks of operator telecom at .*development/.*/gateway.yml:4"),
+        (f"198.18.10.11/32,{BIN}", f"198.18.10.11/32,{OTHER_BIN}", "org01.yml:6: 198.18.10.11/32 .*telecom.csv:2"),
+    ],
+)
+def test_a_policy_that_contradicts_itself_is_none(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    """Threat: the catalogue changes after an enrolment, and one user's traffic is opened by another's policy."""
+    for part in ("common", "development"):
+        copytree(PROJECT / "inventories" / part, tmp_path / part)
+    for path in (
+        tmp_path / "development/group_vars/gateway/gateway.yml",
+        tmp_path / "development/catalogue/telecom.csv",
+    ):
+        path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(GatewayError, match=reason):
+        read_policy_file(tmp_path, "development")

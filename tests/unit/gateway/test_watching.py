@@ -13,7 +13,7 @@ from kepil.gateway.blocked import read_blocked, write_blocked
 from kepil.gateway.calendar import Calendar
 from kepil.gateway.located import GatewayError
 from kepil.gateway.watch import Event, Fact
-from kepil.gateway.watching import message, read_facts, run, seen_by_kernel, write_facts
+from kepil.gateway.watching import message, read_facts, run, seen_by_kernel, untold, write_facts
 
 AT = datetime(2026, 11, 16, 6, tzinfo=UTC)
 SOURCE = IPv4Address("198.18.50.1")
@@ -70,14 +70,20 @@ def test_each_operator_is_mailed_one_list() -> None:
     assert len(told) == 1
 
 
-def test_the_days_do_not_run_while_the_mail_was_not_taken() -> None:
-    """Threat: an operator is blocked of whom nobody asked anything."""
+def test_the_days_do_not_run_while_the_mail_was_not_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """Threats: an operator is blocked of whom nobody asked anything; nobody knows that he was not told."""
 
     def fails(*_: object) -> None:
         raise OSError("no transport")
 
     facts = run(set(), {SOURCE: AT}, lambda _: False, lambda _: "telecom", fails, Calendar(), AT)
     assert {fact.event for fact in facts} == {Event.SEEN}
+    assert capsys.readouterr().err == "kepil: operator telecom was not told of 1 sources: no transport\n"
+    (line,) = untold(facts, lambda _: "telecom", Calendar(), AT)
+    assert line.startswith("operator telecom is not yet told of 1 sources")
+    (line,) = untold(facts, lambda _: None, Calendar(), AT)
+    assert line.startswith(f"no operator has {SOURCE}")
+    assert untold(facts | {Fact(SOURCE, Event.TOLD, AT, "telecom")}, lambda _: None, Calendar(), AT) == []
 
 
 def test_the_gateway_that_stands_by_tells_nobody() -> None:
