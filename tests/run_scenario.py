@@ -10,6 +10,8 @@ from pathlib import Path
 
 PHASES = ("check", "converge", "idempotence", "verify")
 LONGEST_SECONDS = 1200
+BORDER = re.compile(r"[➜>] (?P<phase>\w+)[:\]] (?P<what>Executing$|Executed: )")
+"""Where a phase begins or ends, with colours and without."""
 
 
 def main(name: str) -> int:
@@ -42,11 +44,12 @@ def run(name: str, log: Path) -> tuple[int, dict[str, float]]:
     ):
         for line in molecule.stdout or ():
             output.write(line)
-            if executing := re.search(r"➜ (\w+): Executing$", _plain(line).rstrip()):
+            if not (found := BORDER.search(_plain(line).rstrip())):
+                continue
+            if found["what"] == "Executing":
                 begun = time.monotonic()
-                seconds.setdefault(executing[1], 0)
-            elif executed := re.search(r"➜ (\w+): Executed", _plain(line)):
-                seconds[executed[1]] = seconds.get(executed[1], 0) + time.monotonic() - begun
+            else:
+                seconds[found["phase"]] = seconds.get(found["phase"], 0) + time.monotonic() - begun
     return molecule.returncode, seconds
 
 
