@@ -51,7 +51,9 @@ FREE_SETTINGS = frozenset(
 
 
 CEREMONIES = "playbooks/ceremonies/"
-ENGINE = frozenset({"ceremony_hall", "ceremony_keys", "ceremony_step", "ceremony_thing"})
+ENGINE = frozenset(
+    {"ceremony_arrived", "ceremony_hall", "ceremony_keys", "ceremony_media", "ceremony_step", "ceremony_thing"}
+)
 """What the engine of ceremonies tells their playbooks."""
 SPECIAL = frozenset({"all", "always", "never", "tagged", "untagged"})
 """Tags that are more than one act."""

@@ -18,6 +18,7 @@ from kepil.ceremony.playbook import Playbook, PlaybookError
 from kepil.ceremony.records import STAYS
 from kepil.ceremony.rehearsal import rehearsal_people
 from kepil.ceremony.shown import row_asked, rows
+from kepil.change.invocation import ENGINE
 from kepil.cli import main
 from kepil.commands import ceremony as command
 from kepil.journal.chain import Journal
@@ -202,6 +203,7 @@ def test_an_act_is_its_playbooks_tag(hall: Hall, tmp_path: Path, fake: Path) -> 
     told = (tmp_path / "log").read_text()
     assert f"{tmp_path / 'trial.yml'} --tags account --extra-vars" in told
     assert f'"ceremony_keys": "here", "ceremony_hall": "{hall.folder}"' in told
+    assert json.loads(told.partition("--extra-vars ")[2]).keys() <= ENGINE, "the change gate lets nothing else pass"
     assert ceremony.course.accounts == [{"old": "0" * 64}]
     assert [module.serial for module in ceremony.course.modules.values()] == ["0a1b"]
 
