@@ -5,7 +5,10 @@ mkdir -p "$1"
 cd "$1"
 for name in "$2" "$3"; do
   [ -e "$name.json" ] && continue
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout "$name.key" -subj "/CN=$name" -out "$name.crt"
+  by= # the root signs for itself, and for the issuing CA
+  [ "$name" = "$2" ] || by="-CA $2.crt -CAkey $2.key"
+  # shellcheck disable=SC2086 # two options, or none
+  openssl req -x509 $by -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout "$name.key" -subj "/CN=$name" -out "$name.crt"
   fingerprint=$(openssl x509 -in "$name.crt" -noout -fingerprint -sha256 | sed 's/.*=//; s/://g' | tr A-F a-f)
   printf '{"name": "%s", "sha256": "%s", "subject": "CN=%s", "not_after": "2035-01-01"}\n' "$name" "$fingerprint" "$name" > "$name.json"
 done
