@@ -6,31 +6,40 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-
-import psycopg
+from importlib import import_module
 
 from kepil.commands import NOUNS
 from kepil.errors import KepilError
 from kepil.priority import prefix
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser with every noun that `kepil.commands` lists."""
+def build_parser(known: Sequence[str] = NOUNS) -> argparse.ArgumentParser:
+    """The parser with these nouns, whose modules are imported."""
     parser = argparse.ArgumentParser(prog="kepil", description="Estate, ceremonies, certificates and CA of Kepil.")
     nouns = parser.add_subparsers(dest="noun", metavar="NOUN", required=True)
-    for register in NOUNS:
-        register(nouns)
+    for noun in known:
+        import_module(f"kepil.commands.{noun}").register(nouns)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status."""
-    parsed = build_parser().parse_args(arguments)
+    """Run one command and return its exit status.
+
+    Only the noun's own module is imported, as converges and ceremonies run many commands; a usage lists all nouns.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    parsed = build_parser([noun for noun in NOUNS if noun in given[:1]] or NOUNS).parse_args(given)
     try:
         return int(parsed.run(parsed))
-    except (KepilError, psycopg.Error, OSError) as error:
+    except _told() as error:
         print(f"{prefix(logging.ERROR, sys.stderr)}kepil: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
+
+
+def _told() -> tuple[type[Exception], ...]:
+    """Errors that are told in a line; those of the database's driver where a command imported it."""
+    driver = sys.modules.get("psycopg")
+    return (KepilError, OSError, driver.Error) if driver else (KepilError, OSError)
 
 
 if __name__ == "__main__":
