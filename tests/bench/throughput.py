@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -84,7 +85,7 @@ def rendered(folder: Path, name: str, **more: Any) -> Path:
     environment = jinja2.Environment(  # noqa: S701 - no HTML
         loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, keep_trailing_newline=True
     )
-    environment.filters["to_json"] = json.dumps
+    environment.filters |= {"to_json": json.dumps, "flatten": lambda lists: list(chain.from_iterable(lists))}
     path = folder / name
     path.write_text(environment.get_template(f"{name}.j2").render(given))
     return path

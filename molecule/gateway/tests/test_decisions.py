@@ -137,7 +137,7 @@ def test_an_exception_opens_its_own_port_and_no_other(gateway: Gateway) -> None:
 
 
 @pytest.mark.clause("GW-20")
-@pytest.mark.parametrize("origin", ["expired", "self-signed", "other-name"])
+@pytest.mark.parametrize("origin", ["expired", "self-signed", "other-name", "revoked", "revoked-responder"])
 def test_an_origins_bad_certificate_is_never_made_to_look_valid(gateway: Gateway, origin: str) -> None:
     """Threat: whoever stands between gateway and origin is believed, because users only see the gateway's."""
     address = gateway.origins[origin]

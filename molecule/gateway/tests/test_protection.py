@@ -91,10 +91,12 @@ def test_quic_does_not_pass(gateway: Gateway) -> None:
 @pytest.mark.clause("LQ-A3-6")
 def test_imported_rules_drop_by_severity_and_tell_else(gateway: Gateway) -> None:
     name = gateway.sites["news"]
-    severe, mild = gateway.ask(
-        *({"name": name, "port": 80, "path": f"/?/ET-TEST-{number}", "seconds": 2} for number in (2000001, 2000002))
+    severe, mild, named = gateway.ask(
+        *({"name": name, "port": 80, "path": f"/?/ET-TEST-{number}", "seconds": 2} for number in (2000001, 2000002)),
+        {"name": "intrusion.example.net", "seconds": 2},
     )
     assert (severe["status"], mild["status"]) == (None, 200)
+    assert named["certificate"] is None, "by its server name, before it is released"
     said = gateway.host.check_output("journalctl --identifier=suricata --output=cat --lines=20")
     assert '"signature_id":2000002' in said
 

@@ -130,6 +130,22 @@ def test_nothing_passes_that_intrusion_prevention_did_not_look_at() -> None:
 
 
 @pytest.mark.clause("LQ-A3-6")
+def test_what_is_released_was_seen_first_and_only_suricata_releases() -> None:
+    """Threat: who can make a packet look released goes past it. The bit comes from Suricata's verdict to the
+    connection, and from there to packets as the mark that the firewall asks for; nothing else sets it."""
+    lines = [line for line in rendered("queue.rules").splitlines() if "PREROUTING -i users0" in line]
+    save, restore, seen, *_, queue = (line.partition("users0 ")[2] for line in lines)
+    assert save == "-m mark --mark 0x20/0x20 -j CONNMARK --set-xmark 0x20/0x20"
+    assert restore == "-m connmark --mark 0x20/0x20 -j MARK --set-xmark 0x10/0x10"
+    assert seen == "-m mark --mark 0x10/0x10 -j RETURN"
+    assert "NFQUEUE" in queue
+    assert suricata()["nfq"]["bypass-mark"] == suricata()["nfq"]["bypass-mask"] == 0x20
+    assert suricata()["app-layer"]["protocols"]["tls"]["encryption-handling"] == "bypass"
+    assert "0x20" not in rendered("gateway.nft")
+    assert "ct mark set" not in rendered("gateway.nft")
+
+
+@pytest.mark.clause("LQ-A3-6")
 def test_who_wants_the_gateway_to_fail_open_says_so() -> None:
     assert "--queue-bypass" in rendered("queue.rules", gateway_intrusion_failure="open")
     assert "& 0x10" not in rendered("gateway.nft", gateway_intrusion_failure="open")
@@ -144,9 +160,9 @@ def suricata(**changes: Any) -> dict[str, Any]:
 
 def test_its_mark_disturbs_no_other() -> None:
     marks = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
-    divert, seen = (int(marks[f"__gateway_{name}_mark"], 16) for name in ("divert", "seen"))
+    divert, seen, released = (int(marks[f"__gateway_{name}_mark"], 16) for name in ("divert", "seen", "released"))
     forward = int(GIVEN["base_firewall_forward_mark"], 16)
-    assert divert & seen == forward & seen == 0
+    assert divert & seen == forward & seen == seen & released == (divert | forward) & released == 0
     assert suricata()["nfq"]["repeat-mark"] == suricata()["nfq"]["repeat-mask"] == seen
 
 
@@ -180,6 +196,19 @@ def test_what_holds_the_pair_together_comes_back_and_takes_nothing_at_once() -> 
     for unit in ("keepalived.service", "conntrackd.service"):
         assert "Restart=always" in rendered("pair-dropin.conf", item=unit)
     assert "preempt_delay 15\n" in rendered("keepalived.conf")
+
+
+@pytest.mark.clause("GW-2")
+def test_a_busy_gateway_is_none_that_is_down() -> None:
+    """Threat: a check that ends after a second says no on both gateways at once, and nobody has the address. Two noes
+    and VRRP's own silence are under the three seconds that a fail-over may take."""
+    checks = re.findall(r"vrrp_script \w+ \{(.*?)\}", rendered("keepalived.conf"), re.DOTALL)
+    stated = [dict(re.findall(r"(interval|timeout|fall) (\d+)", each)) for each in checks]
+    assert len(stated) == 2
+    for check in stated:
+        interval, timeout, fall = (int(check[name]) for name in ("interval", "timeout", "fall"))
+        assert timeout >= 5 * interval
+        assert fall * interval + 3 * 0.2 < 3
 
 
 def test_further_addresses_move_with_the_pairs() -> None:
