@@ -69,6 +69,7 @@ def rendered(folder: Path, name: str, **more: Any) -> Path:
         "gateway_user_interfaces": ["users0"],
         "gateway_resolvers": ["127.0.0.1"],
         "gateway_new_connections_per_second": 1_000_000,  # one user stands for many
+        "gateway_syn_proxy_above": 1_000_000,
         "__gateway_ca": folder / "ca.crt",
         "__gateway_ca_key": folder / "ca.key",
         "__gateway_ports": {"explicit": 3128, "http": 3139, "tls": 3140},
