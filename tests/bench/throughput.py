@@ -279,10 +279,11 @@ def asked(url: str, connection: str, seconds: int) -> Asked:
     done = subprocess.run(("ip", "netns", "exec", "users", *load), capture_output=True, text=True, check=True)
     used = {name: spent - before.get(name, 0.0) for name, spent in processor_seconds().items()}
     lines = [line.split() for line in done.stdout.splitlines() if line.strip()]
-    if "\n  0 requests" in done.stdout or any(line[0] in ("Socket", "Non-2xx") for line in lines):
-        raise RuntimeError(f"{url}: {done.stdout}")
+    failed = sum(int(word.strip(",")) for line in lines if line[0] == "Socket" for word in line[3::2])
     rate = next(float(line[1]) for line in lines if line[0] == "Requests/sec:")
     answers = next(int(line[0]) for line in lines if line[1:2] == ["requests"])
+    if failed > answers / 100 or any(line[0] == "Non-2xx" for line in lines):
+        raise RuntimeError(f"{url}: {done.stdout}")
     last = next(line[1] for line in lines if line[0] == "99%")
     unit = {"us": 0.001, "ms": 1.0, "s": 1000.0}
     p99 = next(float(last.removesuffix(name)) * scale for name, scale in unit.items() if last.endswith(name))
