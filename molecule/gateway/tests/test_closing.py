@@ -229,9 +229,10 @@ def runs_anew(gateway: Gateway, unit: str, gone: set[str]) -> bool:
 
 
 @pytest.mark.usefixtures("restored")
-def test_helpers_that_are_killed_decide_nothing(gateway: Gateway) -> None:
-    """Threat: a question that nobody answers is taken for a yes."""
-    gateway.host.check_output("pkill --signal KILL --full '[k]epil.gateway.helper'")
+@pytest.mark.parametrize("helper", ["[k]epil.gateway.helper", "[s]ecurity_file_certgen"])
+def test_helpers_that_are_killed_decide_nothing(gateway: Gateway, helper: str) -> None:
+    """Threat: a question that nobody answers is taken for a yes. One decides, one makes certificates."""
+    gateway.host.check_output(f"pkill --signal KILL --full '{helper}'")
     bank, news, games, malware = gateway.ask(
         *({"name": gateway.sites[each]} for each in ("finance", "news", "games", "malware"))
     )

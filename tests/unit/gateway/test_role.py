@@ -15,6 +15,7 @@ from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
 from kepil.gateway import decision, helper, rules
+from kepil.gateway.decision import Reason
 from kepil.gateway.watch_host import WatchSettings
 from tests.unit.gateway.conftest import PROJECT, STATED
 
@@ -286,6 +287,17 @@ def test_the_log_has_no_content() -> None:
     assert not re.search(r"%(>|<)?(ru|rp|rP|>h|<h|un)\b", line)
     assert "debug_options ALL,1 85,0\n" in rendered("squid.conf")
     assert "DebugLevel 0\n" in rendered("c-icap.conf")
+
+
+@pytest.mark.clause("LQ-A3-6", "CP-9.4")
+def test_the_collector_is_told_what_was_closed_and_not_where_users_went() -> None:
+    """Threat: a decision that nobody hears of; or seven years of where everybody went."""
+    lines = rendered("squid.conf").splitlines()
+    (told,) = (line.split()[4:] for line in lines if line.startswith("acl closed note log "))
+    passed = (Reason.EXEMPT, Reason.INSPECTED, Reason.EXCEPTION, Reason.SOURCE_UNKNOWN)
+    assert set(told) == {reason.code for reason in Reason if reason not in passed}
+    (line,) = (line for line in lines if line.startswith("access_log syslog:"))
+    assert line.endswith(" logformat=kepil closed")
 
 
 def test_the_inspection_ca_excludes_exempt_names() -> None:
