@@ -60,6 +60,8 @@ class Site(BaseHTTPRequestHandler):
             part = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")
             self.send_response(206 if "Range" in self.headers else 200)
             content = content[int(part[0]) : int(part[1]) + 1 if part[1] else None]
+            if self.path == "/ocsp":  # without its type clients do not take the answer
+                self.send_header("Content-Type", "application/ocsp-response")
             if (name := self.path.removeprefix("/eicar-")) in CODED:
                 self.send_header("Content-Encoding", name)
             self.send_header("Content-Length", str(len(content)))
