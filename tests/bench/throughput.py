@@ -1,8 +1,9 @@
-"""How much of a direct connection's throughput is left by way of the gateway: routed, spliced, inspected, scanned.
+"""How much of a direct connection's throughput is left by way of the gateway: routed, spliced, inspected, scanned; each
+without intrusion prevention and with it.
 
-Users, gateway and origin are network namespaces of one container, joined by veth pairs as in the gateway's scenario.
-They share its processors. Firewall, proxy and scanner run under what role gateway renders. Routed means past the proxy,
-as a signed exception is (GW-15-2). The ways take turns; a round asks each once.
+Users, gateway and origin are network namespaces of one container, joined by veth pairs. They share its processors.
+Firewall, proxy, scanner and Suricata run under what role gateway renders. Routed means past the proxy, as a signed
+exception is (GW-15-2). The ways take turns; a round asks each once.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -37,8 +39,9 @@ BANK, NEWS, PAST, STRAIGHT = "bank.example.com", "press.example.com", "past.exam
 PAST_PORT = 8443
 """Where the origin is reached by an exception."""
 CONNECTIONS = 16
-GATEWAYS = {"squid", "security_file_c", "python3", "clamd", "c-icap"}
+GATEWAYS = {"squid", "security_file_c", "python3", "clamd", "c-icap", "Suricata-Main"}
 """Programs of the gateway, as the kernel calls them; Python is its helpers."""
+SCANNED, SEEN = " and scanned", ", intrusion prevention"
 SHAPES = (
     ("1 kB, connections kept", "1k", ""),
     ("1 kB, a connection each", "1k", "close"),
@@ -62,9 +65,11 @@ def rendered(folder: Path, name: str, **more: Any) -> Path:
     given = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8")) | STATED | {
         "inventory_hostname": "gw01",
         "estate_domain": "test",
+        "gateway_operators": {"telecom": {"networks": ["198.19.41.0/25"]}},
         "gateway_user_interfaces": ["users0"],
         "gateway_resolvers": ["127.0.0.1"],
         "gateway_new_connections_per_second": 1_000_000,  # one user stands for many
+        "gateway_syn_proxy_above": 1_000_000,
         "__gateway_ca": folder / "ca.crt",
         "__gateway_ca_key": folder / "ca.key",
         "__gateway_ports": {"explicit": 3128, "http": 3139, "tls": 3140},
@@ -74,25 +79,42 @@ def rendered(folder: Path, name: str, **more: Any) -> Path:
         "__gateway_zones": ["198.19.40.0/24"],
         "__gateway_divert_mark": "0x1",
         "__gateway_forward_mark": "0x2",
+        "__gateway_seen_mark": "0x10",
+        "__gateway_released_mark": "0x20",
+        "__gateway_intrusion": folder,
     } | more  # fmt: skip
     environment = jinja2.Environment(  # noqa: S701 - no HTML
         loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, keep_trailing_newline=True
     )
-    environment.filters["to_json"] = json.dumps
+    environment.filters |= {"to_json": json.dumps, "flatten": lambda lists: list(chain.from_iterable(lists))}
     path = folder / name
     path.write_text(environment.get_template(f"{name}.j2").render(given))
     return path
 
 
 def networks() -> None:
-    """Users and origin on either side of the gateway, and a straight way between them beside it."""
-    run("sh", WORK / "molecule/gateway/files/networks.sh", USER, ORIGIN)
+    """Users and origin on either side of the gateway, and a straight way between them beside it; a cable each."""
+    for namespace in ("users", "origins"):
+        run("ip", "netns", "add", namespace)
+        run("ip", "-netns", namespace, "link", "set", "lo", "up")
+    for namespace, interface, address in (("users", "users0", USER), ("origins", "uplink0", ORIGIN)):
+        ours = f"{address.rpartition('.')[0]}.1"
+        run("ip", "link", "add", interface, "type", "veth", "peer", "eth0", "netns", namespace)
+        run("ip", "address", "add", f"{ours}/24", "dev", interface)
+        run("ip", "link", "set", interface, "up")
+        cable(namespace, "eth0", address)
+        run("ip", "-netns", namespace, "route", "add", "default", "via", ours)
     run("ip", "link", "add", "straight", "netns", "users", "type", "veth", "peer", "straight", "netns", "origins")
-    for namespace, address in (("users", "198.19.43.11"), ("origins", DIRECT)):
-        run("ip", "-netns", namespace, "address", "add", f"{address}/24", "dev", "straight")
-        run("ip", "-netns", namespace, "link", "set", "straight", "up")
+    cable("users", "straight", "198.19.43.11")
+    cable("origins", "straight", DIRECT)
     with Path("/etc/hosts").open("a") as hosts:
         hosts.write(f"{ORIGIN} {BANK} {NEWS} {PAST}\n{DIRECT} {STRAIGHT}\n")
+
+
+def cable(namespace: str, interface: str, address: str) -> None:
+    """A cable's end in a namespace, with an address."""
+    run("ip", "-netns", namespace, "address", "add", f"{address}/24", "dev", interface)
+    run("ip", "-netns", namespace, "link", "set", interface, "up")
 
 
 def certificates(folder: Path) -> None:
@@ -146,11 +168,15 @@ def policy(folder: Path) -> None:
     build(folder / "categories.mdb", [(BANK, "finance"), (NEWS, "news")], {}, categories)
 
 
-def firewall(folder: Path) -> None:
-    """The gateway's table with the user in it, and one that forwards what it marked, as role base has it."""
-    run("nft", "-f", rendered(folder, "gateway.nft"))
+def admit(folder: Path, *, seen: bool) -> None:
+    """The gateway's table with the user in it; whether intrusion prevention must have seen what passes."""
+    run("nft", "-f", rendered(folder, "gateway.nft", gateway_intrusion=seen, __gateway_must_be_seen=seen))
     run("nft", f"add element inet gateway enrolled {{ {USER} timeout 300d }}")
     run("nft", f"add element inet gateway exceptions {{ {USER} . tcp . {PAST_PORT} . {ORIGIN} timeout 300d }}")
+
+
+def firewall() -> None:
+    """A table that forwards what the gateway's marked, as role base has it."""
     run("nft", "add table inet estate")
     run("nft", "add chain inet estate forward { type filter hook forward priority filter; policy drop; }")
     run("nft", "add rule inet estate forward ct state established counter accept")
@@ -202,6 +228,23 @@ def proxy(folder: Path, *, scanned: bool) -> Iterator[None]:
 
 
 @contextmanager
+def intrusion_prevention(folder: Path) -> Iterator[None]:
+    """Suricata in the path of the user's packets."""
+    shutil.copy(ROLE / "files/kepil.rules", folder)
+    Path("/run/suricata").mkdir(exist_ok=True)
+    queues = [word for number in range(2) for word in ("-q", number)]
+    with started(folder, None, "suricata", "-c", rendered(folder, "suricata.yaml"), *queues):
+        while "Engine started" not in (folder / "suricata.log").read_text():
+            time.sleep(0.2)
+        admit(folder, seen=True)
+        run("iptables-nft-restore", rendered(folder, "queue.rules"))
+        try:
+            yield
+        finally:
+            admit(folder, seen=False)
+
+
+@contextmanager
 def scanner(folder: Path) -> Iterator[None]:
     """clamd, which knows one signature, and c-icap."""
     for place, owner in (("/run/clamav", "clamav"), ("/run/c-icap", "c-icap")):
@@ -236,10 +279,11 @@ def asked(url: str, connection: str, seconds: int) -> Asked:
     done = subprocess.run(("ip", "netns", "exec", "users", *load), capture_output=True, text=True, check=True)
     used = {name: spent - before.get(name, 0.0) for name, spent in processor_seconds().items()}
     lines = [line.split() for line in done.stdout.splitlines() if line.strip()]
-    if "\n  0 requests" in done.stdout or any(line[0] in ("Socket", "Non-2xx") for line in lines):
-        raise RuntimeError(f"{url}: {done.stdout}")
+    failed = sum(int(word.strip(",")) for line in lines if line[0] == "Socket" for word in line[3::2])
     rate = next(float(line[1]) for line in lines if line[0] == "Requests/sec:")
     answers = next(int(line[0]) for line in lines if line[1:2] == ["requests"])
+    if failed > answers / 100 or any(line[0] == "Non-2xx" for line in lines):
+        raise RuntimeError(f"{url}: {done.stdout}")
     last = next(line[1] for line in lines if line[0] == "99%")
     unit = {"us": 0.001, "ms": 1.0, "s": 1000.0}
     p99 = next(float(last.removesuffix(name)) * scale for name, scale in unit.items() if last.endswith(name))
@@ -260,13 +304,13 @@ def processor_seconds() -> dict[str, float]:
     return spent
 
 
-def measure(ways: dict[str, str], seconds: int, found: dict[tuple[str, str], list[Asked]], as_: str = "") -> None:
+def measure(ways: Sequence[str], seconds: int, found: dict[tuple[str, str], list[Asked]], more: str = "") -> None:
     """Ask each way in turn, in every shape; first a while unmeasured, so that all have what they make once."""
-    for url in ways.values():
-        run("ip", "netns", "exec", "users", "wrk", "-t1", f"-c{CONNECTIONS}", "-d3s", f"{url}/1m")
+    for way in ways:
+        run("ip", "netns", "exec", "users", "wrk", "-t1", f"-c{CONNECTIONS}", "-d3s", f"{WAYS[way]}/1m")
     for shape, path, connection in SHAPES:
-        for way, url in ways.items():
-            found.setdefault((as_ or way, shape), []).append(asked(f"{url}/{path}", connection, seconds))
+        for way in ways:
+            found.setdefault((way + more, shape), []).append(asked(f"{WAYS[way]}/{path}", connection, seconds))
 
 
 def main() -> None:
@@ -280,20 +324,27 @@ def main() -> None:
     networks()
     certificates(folder)
     policy(folder)
-    firewall(folder)
+    firewall()
+    admit(folder, seen=False)
     certificate_database()
     found: dict[tuple[str, str], list[Asked]] = {}
     (folder / "errors").symlink_to("/usr/share/squid/errors/templates")
     with origin(folder):
         for _ in range(given.rounds):
             with proxy(folder, scanned=False):
-                measure(WAYS, given.seconds, found)
+                measure(list(WAYS), given.seconds, found)
+                with intrusion_prevention(folder):
+                    measure(list(WAYS)[1:], given.seconds, found, SEEN)
             with scanner(folder), proxy(folder, scanned=True):
-                measure({"inspected": WAYS["inspected"]}, given.seconds, found, as_="inspected and scanned")
+                measure(["inspected"], given.seconds, found, SCANNED)
+                with intrusion_prevention(folder):
+                    measure(["inspected"], given.seconds, found, SCANNED + SEEN)
     rows = []
     for shape, _, _ in SHAPES:
-        direct = median(each.rate for each in found["direct", shape])
-        for way in (*WAYS, "inspected and scanned"):
+        direct, straight = (
+            median(each) for each in zip(*((x.rate, x.cost_us) for x in found["direct", shape]), strict=True)
+        )
+        for way in dict.fromkeys(way for way, _ in found):
             rate, p99, cost, own = map(median, zip(*found[way, shape], strict=True))
             spread = sorted(each.rate for each in found[way, shape])
             figures = [
@@ -303,9 +354,18 @@ def main() -> None:
                 f"{cost:,.0f}",
                 f"{own:,.0f}",
             ]
-            rows.append([shape, way, *figures, f"{rate / direct * 100:.0f} %"])
-    costs = ["processor µs an answer", "of it proxy and scanner"]
-    heads = ["answers of", "way", "a second", "over the rounds", "p99 ms", *costs, "of direct"]
+            rows.append([shape, way, *figures, f"{rate / direct * 100:.0f} %", f"{straight / cost * 100:.0f} %"])
+    costs = ["processor µs an answer", "of it the gateway's programs"]
+    heads = [
+        "answers of",
+        "way",
+        "a second",
+        "over the rounds",
+        "p99 ms",
+        *costs,
+        "of direct's rate",
+        "direct's cost over its",
+    ]
     common.table(
         f"{given.rounds} rounds of {given.seconds} s, {CONNECTIONS} connections, {common.load_average()}", heads, rows
     )

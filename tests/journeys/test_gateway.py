@@ -192,7 +192,7 @@ def test_an_inspected_site_has_neither(enrolled: User, sites: dict[str, str]) ->
 
 
 @pytest.mark.clause("GW-20")
-@pytest.mark.parametrize("fault", ["expired", "self-signed", "other-name", "revoked"])
+@pytest.mark.parametrize("fault", ["expired", "self-signed", "other-name", "revoked", "revoked-responder"])
 def test_an_origins_bad_certificate_is_never_made_to_look_valid(
     enrolled: User, own: Callable[[str], bytes], fault: str
 ) -> None:

@@ -1,9 +1,10 @@
 """Ask many questions at once, as users; questions and answers are JSON on standard input and output.
 
-A question: `source`, `address`, and perhaps `name` (server name), `port` (443 means TLS), `path`, `trusts` (a file of
-roots: the certificate is checked), `proxy` (an address to ask by CONNECT), `connects` (the port that it is asked for),
-`seconds` (patience), `host` (another one than the name), `headers` (further lines of the request), `sends` (a body),
-`says` (what is sent instead of TLS and HTTP), `protocol` (tcp or udp), `lasts` (leave after so many seconds).
+A question: `source`, `address`, and perhaps `name` (server name), `port` (443 and 8443 mean TLS), `path`, `trusts` (a
+file of roots: the certificate is checked), `proxy` (an address to ask by CONNECT), `connects` (the port that it is
+asked for), `from` (the user's own port), `seconds` (patience), `host` (another one than the name), `headers` (further
+lines of the request), `sends` (a body), `says` (what is sent instead of TLS and HTTP), `protocol` (tcp or udp),
+`lasts` (leave after so many seconds).
 An answer: `certificate` (DER, hexadecimal), `status`, `body` (its beginning), `length`, `silence` (the longest, in
 seconds), `error`.
 """
@@ -19,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 TLS = 443
+ENCRYPTED = (TLS, 8443)
 
 
 def ask(question: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def ask(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _connect(question: dict[str, Any]) -> socket.socket:
-    patience, source = question.get("seconds", 4), (question["source"], 0)
+    patience, source = question.get("seconds", 4), (question["source"], question.get("from", 0))
     if question.get("protocol") == "udp":
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         datagrams.settimeout(patience)
@@ -54,7 +56,7 @@ def _connect(question: dict[str, Any]) -> socket.socket:
 
 
 def _secure(question: dict[str, Any], raw: socket.socket) -> socket.socket:
-    if question.get("port", TLS) != TLS or "says" in question:
+    if question.get("port", TLS) not in ENCRYPTED or "says" in question:
         return raw
     context = ssl.create_default_context(cafile=question.get("trusts"))
     if "trusts" not in question:
@@ -66,7 +68,7 @@ def _secure(question: dict[str, Any], raw: socket.socket) -> socket.socket:
 def _fetch(question: dict[str, Any], stream: socket.socket, found: dict[str, Any]) -> None:
     if "says" in question:
         stream.sendall(question["says"].encode() + b"\n")
-    elif question.get("port", TLS) in (80, TLS):
+    elif question.get("port", TLS) in (80, *ENCRYPTED):
         stream.sendall(_request(question))
     received = b""
     began = last = time.monotonic()

@@ -1,4 +1,4 @@
-"""origin.py GOOD,EXPIRED,SELF-SIGNED,OTHER-NAME: sites on these addresses, over TLS and in the clear, and what greets.
+"""origin.py ADDRESSES: sites on them, a fault each (CERTIFICATES), over TLS and in the clear, and what greets.
 
 On the first address each site shows its own certificate.
 """
@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 TLS = Path("/srv/tls")
-CERTIFICATES = ("good", "expired", "self-signed", "other-name")
+CERTIFICATES = ("good", "expired", "self-signed", "other-name", "revoked", "revoked-responder")
 EICAR = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-" + "STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 SAMPLE = b"a page among others, and in the midst of it what it should not have: " * 3 + EICAR.encode()
 CODED = {  # the sample, as its content encoding; Python has no encoder for two of them
@@ -42,6 +42,8 @@ CONTENT = {
     **{f"/eicar-{name}": content for name, content in CODED.items()},
     "/large": bytes(range(256)) * 16384,
 }
+STATUS = {"/crl": "ca.crl", "/ocsp": "ocsp.der"}
+"""Their authority's list, and its responder's one answer."""
 LINES = {"/slow": 600, "/brief": 90, "/short": 40}
 
 
@@ -50,10 +52,16 @@ class Site(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path not in LINES:
-            content = CONTENT[self.path.partition("?")[0]] or self.headers.get("Accept-Encoding", "").encode()
+            content = (
+                CONTENT.get(self.path.partition("?")[0])
+                or status(self.path)
+                or self.headers.get("Accept-Encoding", "").encode()
+            )
             part = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")
             self.send_response(206 if "Range" in self.headers else 200)
             content = content[int(part[0]) : int(part[1]) + 1 if part[1] else None]
+            if self.path == "/ocsp":  # without its type clients do not take the answer
+                self.send_header("Content-Type", "application/ocsp-response")
             if (name := self.path.removeprefix("/eicar-")) in CODED:
                 self.send_header("Content-Encoding", name)
             self.send_header("Content-Length", str(len(content)))
@@ -67,8 +75,17 @@ class Site(BaseHTTPRequestHandler):
             self.wfile.write(b"drop\n")
             time.sleep(0.1)
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
     def log_message(self, *arguments: object) -> None:
         """Nothing."""
+
+
+def status(path: str) -> bytes | None:
+    """What the authority says of its certificates."""
+    return (TLS / STATUS[path]).read_bytes() if path in STATUS else None
 
 
 class Greeter(socketserver.BaseRequestHandler):
@@ -131,9 +148,10 @@ def main() -> None:
         context = shows(name)
         if name == "good":
             context.sni_callback = show_own
-        server = ThreadingHTTPServer((address, 443), Site)
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        servers.append(server)
+        for port in (443, 8443) if name == "good" else (443,):
+            server = ThreadingHTTPServer((address, port), Site)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+            servers.append(server)
     threads = [threading.Thread(target=server.serve_forever) for server in servers]
     for thread in threads:
         thread.start()

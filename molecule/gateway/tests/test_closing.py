@@ -104,18 +104,57 @@ def test_policy_and_kernel_are_compared_often_enough(gateway: Gateway) -> None:
 @pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("table", ["inet gateway", "ip mangle"])
 def test_without_a_table_of_the_gateways_nothing_passes(gateway: Gateway, table: str) -> None:
-    """Threat: somebody loads another rule set. What is left of the host's rules is closed, and the timer's next
-    run opens again what the policy says. `ip mangle` is what hands packets to intrusion prevention."""
-    gateway.host.check_output(f"systemctl stop kepil-gateway-apply.timer && nft delete table {table}")
-    try:
-        answers = gateway.ask(
-            *({"seconds": 1, **each} for each in ({"name": gateway.sites["finance"]}, {"port": 80}, {"port": 8022}))
-        )
-    finally:
-        gateway.host.check_output("systemctl start kepil-gateway-apply.timer kepil-gateway-apply.service")
+    """Threat: somebody loads another rule set. What is left of the host's rules is closed, and the timer's next run
+    opens again what the policy says. `ip mangle` is what hands packets to intrusion prevention, or counts them as seen
+    since it released their connection: without it what is under way is cut off, too."""
+    bank = {"name": gateway.sites["finance"]}
+    under_way = [{"path": "/slow", "seconds": 4, "lasts": 8, **bank, **port} for port in ({}, {"port": 8443})]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(gateway.ask, *under_way)
+        eventually(lambda: released(gateway) >= len(under_way))
+        gateway.host.check_output(f"systemctl stop kepil-gateway-apply.timer && nft delete table {table}")
+        try:
+            answers = gateway.ask(*({"seconds": 1, **each} for each in (bank, {"port": 80}, {"port": 8022})))
+            cut_off = asked.result()
+        finally:
+            gateway.host.check_output("systemctl start kepil-gateway-apply.timer kepil-gateway-apply.service")
     assert [(each["certificate"], each["body"]) for each in answers] == [(None, "")] * 3
+    if table == "ip mangle":
+        assert [str(each["error"]).partition(":")[0] for each in cut_off] == ["TimeoutError"] * 2
     assert gateway.users["enrolled"] in gateway.host.check_output("nft list set inet gateway enrolled")
     assert gateway.passes()
+
+
+def released(gateway: Gateway) -> int:
+    """Connections under way that intrusion prevention has seen all of that it could, and takes out of its queue."""
+    lines = gateway.host.check_output("cat /proc/net/nf_conntrack").splitlines()
+    return sum("ESTABLISHED" in line and "mark=32 " in line for line in lines)
+
+
+@pytest.mark.clause("LQ-A3-6")
+@pytest.mark.usefixtures("restored")
+def test_without_intrusion_prevention_what_it_released_goes_on_and_nothing_else(gateway: Gateway) -> None:
+    """Threat: whatever goes past the queue goes past it for good. What was released is encrypted, and its handshake was
+    seen; what is in the clear waits, though it began before, and whatever begins is closed."""
+    bank, news = ({"name": gateway.sites[each]} for each in ("finance", "news"))
+    flows: dict[str, dict[str, Any]] = {"spliced": bank, "inspected": news, "routed": {"port": 8443, **bank}}
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(
+            gateway.ask,
+            *({"path": "/brief", "seconds": 20, **each} for each in flows.values()),
+            {"port": 8024, "says": "go on", "seconds": 2},
+        )
+        eventually(lambda: released(gateway) >= len(flows))
+        gateway.host.check_output("systemctl stop suricata.service")
+        try:
+            began = gateway.ask(*({"seconds": 2, **each} for each in (*flows.values(), {"port": 80}, {"port": 8024})))
+            *went_on, clear = asked.result()
+        finally:
+            gateway.host.check_output("systemctl start suricata.service")
+    assert {name: each["error"] for name, each in zip(flows, went_on, strict=True)} == dict.fromkeys(flows)
+    assert [each["length"] for each in went_on] == [90 * len("drop\n")] * len(flows)
+    assert clear["error"].startswith("TimeoutError")
+    assert [(each["certificate"], each["body"]) for each in began] == [(None, "")] * len(began)
 
 
 DAEMONS = {
@@ -191,9 +230,10 @@ def runs_anew(gateway: Gateway, unit: str, gone: set[str]) -> bool:
 
 
 @pytest.mark.usefixtures("restored")
-def test_helpers_that_are_killed_decide_nothing(gateway: Gateway) -> None:
-    """Threat: a question that nobody answers is taken for a yes."""
-    gateway.host.check_output("pkill --signal KILL --full '[k]epil.gateway.helper'")
+@pytest.mark.parametrize("helper", ["[k]epil.gateway.helper", "[s]ecurity_file_certgen"])
+def test_helpers_that_are_killed_decide_nothing(gateway: Gateway, helper: str) -> None:
+    """Threat: a question that nobody answers is taken for a yes. One decides, one makes certificates."""
+    gateway.host.check_output(f"pkill --signal KILL --full '{helper}'")
     bank, news, games, malware = gateway.ask(
         *({"name": gateway.sites[each]} for each in ("finance", "news", "games", "malware"))
     )

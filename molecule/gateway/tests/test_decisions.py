@@ -137,7 +137,7 @@ def test_an_exception_opens_its_own_port_and_no_other(gateway: Gateway) -> None:
 
 
 @pytest.mark.clause("GW-20")
-@pytest.mark.parametrize("origin", ["expired", "self-signed", "other-name"])
+@pytest.mark.parametrize("origin", ["expired", "self-signed", "other-name", "revoked", "revoked-responder"])
 def test_an_origins_bad_certificate_is_never_made_to_look_valid(gateway: Gateway, origin: str) -> None:
     """Threat: whoever stands between gateway and origin is believed, because users only see the gateway's."""
     address = gateway.origins[origin]
@@ -193,12 +193,13 @@ def test_the_log_says_how_it_was_decided_and_never_what_for(gateway: Gateway) ->
     """Nor does any other log: of the proxy, of the scanner, of its door; of what passes, is found, or is forged."""
     news, elsewhere = gateway.sites["news"], "expired.example.net"
     began = gateway.host.check_output("date +%s")
-    *_, forged, fronted = gateway.ask(
+    *_, forged, fronted, _ = gateway.ask(
         {"name": gateway.sites["finance"], "path": "/what-for"},
         {"name": news, "path": "/eicar", "headers": ["X-Why: what-for"]},
         {"name": news, "path": "/what-for"},
         {"name": news, "path": "/what-for", "port": 80, "address": gateway.origins["expired"]},
         {"name": news, "path": "/what-for", "host": elsewhere},
+        {"name": gateway.sites["games"], "path": "/what-for"},
     )
     assert {forged["status"], fronted["status"]} <= {None, 409, 503}
     log = gateway.host.check_output("tail -n 20 /var/log/squid/access.log")
@@ -209,6 +210,8 @@ def test_the_log_says_how_it_was_decided_and_never_what_for(gateway: Gateway) ->
         for unit in ("clamav-daemon", "squid", "c-icap", "suricata")
     )
     assert "Kepil.Test.EICAR" in clamd
+    assert f"{gateway.sites['games']} bump GET TCP_DENIED/403" in logs[0], "what is closed goes to the collector"
+    assert gateway.sites["finance"] not in logs[0], "where users go does not"
     path = "/(what-for|eicar)"
     assert not re.search(path, "".join([clamd, *logs]))
     assert gateway.host.run(f"grep --recursive --extended-regexp '{path}' /var/log/squid /var/log/c-icap").stdout == ""

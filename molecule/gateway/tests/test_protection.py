@@ -80,6 +80,19 @@ def test_each_of_its_own_rules_drops_what_it_is_for(gateway: Gateway) -> None:
 
 
 @pytest.mark.clause("LQ-A3-6")
+def test_after_a_release_nothing_begins_between_the_same_ports(gateway: Gateway) -> None:
+    """Threat: a handshake, and then from the same port something else, which Suricata takes for what it released."""
+    reason = "LQ-A3-6: intrusion prevention would not look at it"
+    before = counted(gateway, reason)
+    bank, same = {"name": gateway.sites["finance"], "port": 8443}, {"port": 8443, "from": 20961}
+    (released,) = gateway.ask(bank | same)
+    again, other = gateway.ask({"says": TEST, "seconds": 2, **same}, bank)
+    assert (released["status"], other["status"]) == (200, 200)
+    assert again["length"] == 0
+    assert counted(gateway, reason) > before
+
+
+@pytest.mark.clause("LQ-A3-6")
 def test_quic_does_not_pass(gateway: Gateway) -> None:
     """Threat: browsers that speak UDP go round the proxy."""
     reason = "QUIC goes round all of it"
@@ -91,10 +104,12 @@ def test_quic_does_not_pass(gateway: Gateway) -> None:
 @pytest.mark.clause("LQ-A3-6")
 def test_imported_rules_drop_by_severity_and_tell_else(gateway: Gateway) -> None:
     name = gateway.sites["news"]
-    severe, mild = gateway.ask(
-        *({"name": name, "port": 80, "path": f"/?/ET-TEST-{number}", "seconds": 2} for number in (2000001, 2000002))
+    severe, mild, named = gateway.ask(
+        *({"name": name, "port": 80, "path": f"/?/ET-TEST-{number}", "seconds": 2} for number in (2000001, 2000002)),
+        {"name": "intrusion.example.net", "seconds": 2},
     )
     assert (severe["status"], mild["status"]) == (None, 200)
+    assert named["certificate"] is None, "by its server name, before it is released"
     said = gateway.host.check_output("journalctl --identifier=suricata --output=cat --lines=20")
     assert '"signature_id":2000002' in said
 

@@ -56,6 +56,20 @@ def test_one_certificate_is_revoked_by_its_authoritys_list(host: Any, user: Any,
     assert host.run(verify.format("bank.example.com")).rc == 0
 
 
+def test_another_is_revoked_by_its_authoritys_responder_alone(user: Any, address: str) -> None:
+    """It names no list. The answer is signed, and comes to who asks as responders are asked (RFC 6960 appendix A.1)."""
+    shown = f"openssl s_client -connect {address}:443 -servername revoked-responder.example.net </dev/null 2>/dev/null"
+    user.check_output(f"cd && {shown} | openssl x509 -out leaf")
+    assert "No extensions" in user.check_output(
+        "cd && openssl x509 -in leaf -noout -ext crlDistributionPoints 2>&1 || true"
+    )
+    ca = "/usr/local/share/ca-certificates/origins.crt"
+    asked = f"cd && openssl ocsp -issuer {ca} -CAfile {ca} -cert leaf -no_nonce -url http://{address}/ocsp"
+    done = user.run(f"{asked} -header Host=ocsp.example.net")
+    assert "leaf: revoked" in done.stdout
+    assert "Response verify OK" in done.stderr
+
+
 def test_the_test_file_is_the_one_that_scanners_know(host: Any) -> None:
     assert host.check_output("sha256sum < /srv/origin/eicar").split()[0] == (
         "275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f"

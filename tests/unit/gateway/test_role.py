@@ -15,6 +15,7 @@ from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
 from kepil.gateway import decision, helper, rules
+from kepil.gateway.decision import Reason
 from kepil.gateway.watch_host import WatchSettings
 from tests.unit.gateway.conftest import PROJECT, STATED
 
@@ -130,6 +131,37 @@ def test_nothing_passes_that_intrusion_prevention_did_not_look_at() -> None:
 
 
 @pytest.mark.clause("LQ-A3-6")
+def test_what_is_released_was_seen_first_and_only_suricata_releases() -> None:
+    """Threat: who can make a packet look released goes past it. The bit comes from Suricata's verdict to the
+    connection, and from there to packets as the mark that the firewall asks for; nothing else sets it."""
+    lines = [line for line in rendered("queue.rules").splitlines() if "PREROUTING -i users0" in line]
+    save, restore, seen, *_, queue = (line.partition("users0 ")[2] for line in lines)
+    assert save == "-m mark --mark 0x20/0x20 -j CONNMARK --set-xmark 0x20/0x20"
+    assert restore == "-m connmark --mark 0x20/0x20 -j MARK --set-xmark 0x10/0x10"
+    assert seen == "-m mark --mark 0x10/0x10 -j RETURN"
+    assert "NFQUEUE" in queue
+    assert suricata()["nfq"]["bypass-mark"] == suricata()["nfq"]["bypass-mask"] == 0x20
+    assert suricata()["app-layer"]["protocols"]["tls"]["encryption-handling"] == "bypass"
+    assert not re.search(r"mark set [^ ]*0x20|ct mark", rendered("gateway.nft"))
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_between_the_same_ports_nothing_begins_while_suricata_takes_it_for_what_it_released() -> None:
+    """Threat: a handshake, then from the same port something else, which Suricata would not look at for 100 seconds."""
+    first, *_ = chain("limited")
+    assert first.startswith("ct state new ip saddr . th sport . ip daddr . th dport @released counter drop")
+    for name, key in (
+        ("onward", "ip saddr . th sport . ip daddr . th dport"),
+        ("answers", "ip daddr . th dport . ip saddr . th sport"),
+    ):
+        lines = chain(name)
+        (told,) = (line for line in lines if "@released" in line)
+        assert f"& 0x20 == 0x20 update @released {{ {key} }}" in told
+        assert not any("accept" in line for line in lines[1 : lines.index(told)])
+    assert "timeout 2m" in rendered("gateway.nft").partition("set released {")[2].partition("}")[0]
+
+
+@pytest.mark.clause("LQ-A3-6")
 def test_who_wants_the_gateway_to_fail_open_says_so() -> None:
     assert "--queue-bypass" in rendered("queue.rules", gateway_intrusion_failure="open")
     assert "& 0x10" not in rendered("gateway.nft", gateway_intrusion_failure="open")
@@ -144,9 +176,9 @@ def suricata(**changes: Any) -> dict[str, Any]:
 
 def test_its_mark_disturbs_no_other() -> None:
     marks = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
-    divert, seen = (int(marks[f"__gateway_{name}_mark"], 16) for name in ("divert", "seen"))
+    divert, seen, released = (int(marks[f"__gateway_{name}_mark"], 16) for name in ("divert", "seen", "released"))
     forward = int(GIVEN["base_firewall_forward_mark"], 16)
-    assert divert & seen == forward & seen == 0
+    assert divert & seen == forward & seen == seen & released == (divert | forward) & released == 0
     assert suricata()["nfq"]["repeat-mark"] == suricata()["nfq"]["repeat-mask"] == seen
 
 
@@ -180,6 +212,19 @@ def test_what_holds_the_pair_together_comes_back_and_takes_nothing_at_once() -> 
     for unit in ("keepalived.service", "conntrackd.service"):
         assert "Restart=always" in rendered("pair-dropin.conf", item=unit)
     assert "preempt_delay 15\n" in rendered("keepalived.conf")
+
+
+@pytest.mark.clause("GW-2")
+def test_a_busy_gateway_is_none_that_is_down() -> None:
+    """Threat: a check that ends after a second says no on both gateways at once, and nobody has the address. Two noes
+    and VRRP's own silence are under the three seconds that a fail-over may take."""
+    checks = re.findall(r"vrrp_script \w+ \{(.*?)\}", rendered("keepalived.conf"), re.DOTALL)
+    stated = [dict(re.findall(r"(interval|timeout|fall) (\d+)", each)) for each in checks]
+    assert len(stated) == 2
+    for check in stated:
+        interval, timeout, fall = (int(check[name]) for name in ("interval", "timeout", "fall"))
+        assert timeout >= 5 * interval
+        assert fall * interval + 3 * 0.2 < 3
 
 
 def test_further_addresses_move_with_the_pairs() -> None:
@@ -242,6 +287,17 @@ def test_the_log_has_no_content() -> None:
     assert not re.search(r"%(>|<)?(ru|rp|rP|>h|<h|un)\b", line)
     assert "debug_options ALL,1 85,0\n" in rendered("squid.conf")
     assert "DebugLevel 0\n" in rendered("c-icap.conf")
+
+
+@pytest.mark.clause("LQ-A3-6", "CP-9.4")
+def test_the_collector_is_told_what_was_closed_and_not_where_users_went() -> None:
+    """Threat: a decision that nobody hears of; or seven years of where everybody went."""
+    lines = rendered("squid.conf").splitlines()
+    (told,) = (line.split()[4:] for line in lines if line.startswith("acl closed note log "))
+    passed = (Reason.EXEMPT, Reason.INSPECTED, Reason.EXCEPTION, Reason.SOURCE_UNKNOWN)
+    assert set(told) == {reason.code for reason in Reason if reason not in passed}
+    (line,) = (line for line in lines if line.startswith("access_log syslog:"))
+    assert line.endswith(" logformat=kepil closed")
 
 
 def test_the_inspection_ca_excludes_exempt_names() -> None:
