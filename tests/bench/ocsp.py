@@ -74,7 +74,7 @@ def make_peers(folder: Path, serials: list[int]) -> None:
 def check(url: str, folder: Path) -> None:
     """Make sure that the server's answer is what the load is meant to ask for. Raises ValueError."""
     path = (folder / "get").read_text().split()[0]
-    with urllib.request.urlopen(url + path, timeout=5) as answer:  # noqa: S310 - our own server
+    with urllib.request.urlopen(url + path, timeout=60) as answer:  # noqa: S310 - our own server
         status = asn1.OCSPResponse.load(answer.read())["response_status"].native
     if status != "successful":
         raise ValueError(f"{url} answers {status}")

@@ -93,7 +93,7 @@ def make(kind: str) -> Path:
 def check(url: str, folder: Path, *, gost: bool) -> None:
     """Make sure that OpenSSL verifies a token. Raises RuntimeError."""
     request = urllib.request.Request(url, (folder / "query").read_bytes(), {"Content-Type": QUERY})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - our own server
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
         response = Response.load(answer.read())
     if response["status"]["status"].native != "granted":
         raise RuntimeError(f"{url}: {response['status'].native}")

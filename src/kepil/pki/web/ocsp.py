@@ -36,7 +36,7 @@ from kepil.pki.status import (
 )
 from kepil.pki.web.body import BodyTooLargeError
 from kepil.pki.web.log import configure_logging
-from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_body, refuse
+from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_body, refuse, settle
 
 REQUEST_TYPE = "application/ocsp-request"
 RESPONSE_TYPE = b"application/ocsp-response"
@@ -248,6 +248,7 @@ def build_app(
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with replica:
             watching = asyncio.create_task(contact.watch())
+            settle()
             yield
             watching.cancel()
         threads.close()

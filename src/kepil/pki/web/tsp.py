@@ -21,7 +21,7 @@ from kepil.pki.signing import SigningThreads
 from kepil.pki.tsp import StampingUnit
 from kepil.pki.web.body import BodyTooLargeError
 from kepil.pki.web.log import configure_logging
-from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_body, refuse
+from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_body, refuse, settle
 
 REQUEST_TYPE = "application/timestamp-query"
 RESPONSE_TYPE = b"application/timestamp-reply"
@@ -109,6 +109,7 @@ def build_app(
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with background:
+            settle()
             yield
         threads.close()
 
