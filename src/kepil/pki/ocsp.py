@@ -60,6 +60,10 @@ class TryLaterError(OcspError):
     status = "try_later"
 
 
+class ExpiredError(OcspError):
+    """The responder's certificate has expired: nobody may accept what it would sign (RFC 6960 section 3.2)."""
+
+
 class CertificateId(NamedTuple):
     """The certificate asked about (RFC 6960 section 4.1.1): its serial, and its issuer by hashes of name and key.
 
@@ -181,6 +185,7 @@ class Responder:
     def __init__(self, authority: str, issuer: x509.Certificate, credential: Credential, validity: timedelta) -> None:
         self.authority = authority
         self.certificate = credential.certificate
+        self.ends: datetime = credential.certificate.not_valid_after
         self._signer = credential.signer
         self.in_process = credential.signer.in_process
         self._validity = validity
@@ -194,14 +199,17 @@ class Responder:
         produced_at: datetime,
         known_at: datetime | None = None,
     ) -> SignedResponse:
-        """Build and sign the response; a serial without a status is `unknown`. Raises SignerError.
+        """Build and sign the response; a serial without a status is `unknown`. Raises SignerError, ExpiredError.
 
         `known_at` is when the statuses were known to be right, if not now; thisUpdate says so (RFC 6960 section 2.4).
         The response is valid from its making, however old that is: without the primary it is still the best there is.
+        It ends no later than the certificate by which it is verified.
         """
         produced_at = produced_at.replace(microsecond=0)
         this_update = min(produced_at, known_at.replace(microsecond=0)) if known_at else produced_at
-        next_update = produced_at + self._validity
+        if produced_at >= self.ends:
+            raise ExpiredError(f"the responder certificate of {self.authority} expired at {self.ends.isoformat()}")
+        next_update = min(produced_at + self._validity, self.ends)
         produced, period = _encode_times(produced_at, this_update, next_update)
         singles = [
             der.wrap(der.SEQUENCE, certificate.encoded, _encode_status(statuses.get(certificate.serial)), period)

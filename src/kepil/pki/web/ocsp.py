@@ -225,9 +225,9 @@ async def report_health(service: OcspService, replica: StatusReplica, now: datet
     """
     report: dict[str, object] = {
         "primary": "away",
-        "responders": {r.authority: r.certificate.not_valid_after.isoformat() for r in service.responders},
+        "responders": {r.authority: r.ends.isoformat() for r in service.responders},
     }
-    healthy = all(responder.certificate.not_valid_after > now for responder in service.responders)
+    healthy = all(responder.ends > now for responder in service.responders)
     try:
         age = await replica.age_seconds()
         report |= {"database": "reachable", "replication_age_seconds": age}
