@@ -7,8 +7,10 @@ from typing import Self
 from asn1crypto import pem, x509
 
 from kepil.errors import KepilError
+from kepil.pki import algorithm
 from kepil.pki.settings import KeySettings
 from kepil.pki.signer import Signer
+from kepil.pki.verifier import Verifier
 
 
 class CredentialError(KepilError):
@@ -41,7 +43,8 @@ class Credential:
     def open(cls, settings: KeySettings, *, purpose: str, issuer: x509.Certificate | None = None) -> Self:
         """Open the key and check that the certificate is its own, made for `purpose` and, if given, by `issuer`.
 
-        `purpose` is an extended key usage in asn1crypto's words: `ocsp_signing` or `time_stamping`.
+        `purpose` is an extended key usage in asn1crypto's words: `ocsp_signing`, or `time_stamping`, which must be the
+        only one, and critical (RFC 3161 section 2.3).
         Raises CredentialError, SettingsError, SignerError.
         """
         path = settings.certificate
@@ -49,9 +52,17 @@ class Credential:
         usage = certificate.extended_key_usage_value
         if usage is None or purpose not in usage.native:
             raise CredentialError(f"{path} lacks the extended key usage {purpose}; issue it under the right profile")
-        if issuer is not None and certificate.issuer.dump() != issuer.subject.dump():
+        if purpose == "time_stamping" and (
+            usage.native != [purpose] or "extended_key_usage" not in certificate.critical_extensions
+        ):
             raise CredentialError(
-                f"{path} was not issued by {issuer.subject.human_friendly}; a responder answers for its own issuer only"
+                f"{path} must have the extended key usage {purpose} alone, and critical (RFC 3161 section 2.3); "
+                "issue it under the right profile"
+            )
+        if issuer is not None and not _issued_by(issuer, certificate, settings.openssl_config):
+            raise CredentialError(
+                f"{path} was not issued by {issuer.subject.human_friendly} with the key of its certificate here; a "
+                "responder answers for its own issuer only: install the two that belong together"
             )
         signer = Signer.open(
             settings.key,
@@ -62,3 +73,18 @@ class Credential:
         if signer.public_key_info != certificate.public_key.dump():
             raise CredentialError(f"{path} certifies another key than {settings.key}; install the pair that belongs")
         return cls(certificate, signer)
+
+
+def _issued_by(issuer: x509.Certificate, certificate: x509.Certificate, config: Path | None) -> bool:
+    """Whether name and signature are the issuer's: one of a former key of the same name does not count.
+
+    RFC 6960 section 4.2.2.2: the delegation must come from the key that signed the certificates asked about.
+    """
+    if certificate.issuer.dump() != issuer.subject.dump():
+        return False
+    try:
+        how = algorithm.by_identifier(certificate["signature_algorithm"].dump())
+        verifier = Verifier(issuer.public_key.dump(), how.digest, config)
+    except algorithm.UnknownAlgorithmError:
+        return False
+    return verifier.verify(certificate["tbs_certificate"].dump(), certificate["signature_value"].native)

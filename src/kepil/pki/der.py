@@ -7,8 +7,10 @@ nor be read in two ways.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
+from operator import itemgetter
 from typing import Final, Self
 
 BOOLEAN: Final = 0x01
@@ -127,6 +129,7 @@ class Reader:
         return at, self._at
 
 
+@lru_cache(4096)
 def header(tag: int, length: int) -> bytes:
     """Tag and length of a value whose contents have `length` octets."""
     if length < _LONG_FORM:
@@ -137,7 +140,7 @@ def header(tag: int, length: int) -> bytes:
 
 def wrap(tag: int, *contents: bytes) -> bytes:
     """A value of these contents, one after the other."""
-    joined = b"".join(contents)
+    joined = contents[0] if len(contents) == 1 else b"".join(contents)
     return header(tag, len(joined)) + joined
 
 
@@ -152,9 +155,12 @@ def bit_string(octets: bytes) -> bytes:
     return wrap(BIT_STRING, b"\x00", octets)
 
 
+_WITHOUT_MARKS: Final = str.maketrans("", "", "-:T")
+
+
 def generalized_time(moment: datetime) -> bytes:
     """A GeneralizedTime to the second, or to as much of it as `moment` has; `moment` is in UTC (X.690 section 11.7)."""
-    text = moment.strftime("%Y%m%d%H%M%S")
+    text = moment.isoformat()[: len("2000-01-01T00:00:00")].translate(_WITHOUT_MARKS)
     if moment.microsecond:
         text += f".{moment.microsecond:06}".rstrip("0")
     return wrap(GENERALIZED_TIME, text.encode(), b"Z")
@@ -168,49 +174,55 @@ class Template:
     """
 
     def __init__(self, example: bytes, *holes: bytes) -> None:
-        places = {}
+        self._places = {}
         for number, hole in enumerate(holes):
             if example.count(hole) != 1:
                 raise DerError(f"hole {number} is {example.count(hole)} times in the example, not once")
-            places[example.index(hole)] = number
-        self._parts = _parts(example, 0, len(example), places)
+            self._places[example.index(hole)] = number
+        self._constants = [b""]
+        self._inner: list[tuple[int, list[_Part]]] = []
+        outermost = self._take_apart(example, 0, len(example))
+        # What `fill` joins stands in one list: constants, values, then header and contents of each of `_inner`.
+        begin = {_CONSTANT: 0, _HOLE: len(self._constants), _INNER: len(self._constants) + len(holes)}
+        self._steps = [(tag, _picker(parts, begin)) for tag, parts in self._inner]
+        self._outermost = _picker(outermost, begin)
         if self.fill(*holes) != example:
             raise DerError("a hole is not a whole value of the example")
 
     def fill(self, *values: bytes) -> bytes:
         """The encoding with `values` in the place of the holes, in their order. A value may be several, or nothing."""
-        return _fill(self._parts, values)
+        pieces = [*self._constants, *values]
+        for tag, pick in self._steps:
+            contents = b"".join(pick(pieces))
+            pieces += header(tag, len(contents)), contents
+        return b"".join(self._outermost(pieces))
+
+    def _take_apart(self, example: bytes, start: int, end: int) -> "list[_Part]":
+        """The parts between two places, and in `_inner`, from the innermost out, what is around holes."""
+        parts: list[_Part] = []
+        reader = Reader(example, start, end)
+        at = start
+        while reader.more():
+            tag = example[at]
+            inside, after = reader.span(tag)
+            if at in self._places:
+                parts.append((_HOLE, self._places[at]))
+            elif any(at < place < after for place in self._places):
+                self._inner.append((tag, self._take_apart(example, inside, after)))
+                number = 2 * len(self._inner) - 2
+                parts += (_INNER, number), (_INNER, number + 1)
+            else:
+                parts.append((_CONSTANT, len(self._constants)))
+                self._constants.append(example[at:after])
+            at = after
+        return parts
 
 
-_Part = bytes | int | tuple[int, Sequence["_Part"]]
-"""Bytes as they are, a hole's number, or a tag around parts."""
+_CONSTANT, _HOLE, _INNER = range(3)
+_Part = tuple[int, int]
+"""What kind of part, and its number among these."""
 
 
-def _parts(example: bytes, start: int, end: int, places: dict[int, int]) -> list[_Part]:
-    parts: list[_Part] = []
-    reader = Reader(example, start, end)
-    at = start
-    while reader.more():
-        tag = example[at]
-        inside, after = reader._step(tag)
-        if at in places:
-            parts.append(places[at])
-        elif any(at < place < after for place in places):
-            parts.append((tag, _parts(example, inside, after, places)))
-        else:
-            parts.append(example[at:after])
-        at = after
-    return parts
-
-
-def _fill(parts: Sequence[_Part], values: Sequence[bytes]) -> bytes:
-    return b"".join(
-        [
-            part
-            if isinstance(part, bytes)
-            else values[part]
-            if isinstance(part, int)
-            else wrap(part[0], _fill(part[1], values))
-            for part in parts
-        ]
-    )
+def _picker(parts: Sequence[_Part], begin: Mapping[int, int]) -> Callable[[Sequence[bytes]], Sequence[bytes]]:
+    """Takes the parts from the list that `fill` makes. The empty first constant too: of one alone it makes no tuple."""
+    return itemgetter(0, *(begin[kind] + number for kind, number in parts))

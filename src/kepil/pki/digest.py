@@ -35,6 +35,7 @@ class Digest:
             where = config or "OpenSSL's default provider"
             raise DigestError(f"no hash algorithm {name} in {where} ({error}); activate its provider there") from error
         self.name, self.size = name, int(lib.EVP_MD_get_size(self._pointer))
+        self._room = ctypes.c_char * self.size
 
     def __del__(self, free: Callable[[int], None] = lib.EVP_MD_free) -> None:  # at exit `lib` may be gone
         if pointer := getattr(self, "_pointer", None):
@@ -42,7 +43,7 @@ class Digest:
 
     def __call__(self, message: bytes) -> bytes:
         """The hash of a message."""
-        value = ctypes.create_string_buffer(self.size)
+        value = self._room()
         done = lib.EVP_Digest(message, len(message), value, None, self._pointer, None)
         check(done, f"hashing with {self.name}")
         return value.raw

@@ -7,8 +7,8 @@ extension extended-revoke, is not given: it tells a reader of the signed bytes t
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from asn1crypto import algos, core, ocsp, x509
@@ -58,6 +58,10 @@ class TryLaterError(OcspError):
     """RFC 6960 section 2.3: the responder is operational but cannot tell the status now."""
 
     status = "try_later"
+
+
+class ExpiredError(OcspError):
+    """The responder's certificate has expired: nobody may accept what it would sign (RFC 6960 section 3.2)."""
 
 
 class CertificateId(NamedTuple):
@@ -114,16 +118,19 @@ def _read_certificates(requests: Reader) -> Iterator[CertificateId]:
         request = requests.enter(der.SEQUENCE)
         encoded = request.whole(der.SEQUENCE)
         fields = Reader(encoded).enter(der.SEQUENCE)
-        issuer = fields.rest()
-        read_identifier(fields.enter(der.SEQUENCE))
-        fields.contents(der.OCTET_STRING)
-        fields.contents(der.OCTET_STRING)
-        issuer = issuer[: len(issuer) - len(fields.rest())]
+        algorithm = fields.whole(der.SEQUENCE)
+        _check_identifier(algorithm)
+        issuer = algorithm + fields.whole(der.OCTET_STRING) + fields.whole(der.OCTET_STRING)
         serial = fields.integer()
         fields.finish()
         _read_extensions(request, der.EXPLICIT, known=())
         request.finish()
         yield CertificateId(encoded, issuer, serial)
+
+
+@lru_cache(64)  # few algorithms name all issuers
+def _check_identifier(encoded: bytes) -> None:
+    read_identifier(Reader(encoded).enter(der.SEQUENCE))
 
 
 def _read_extensions(holder: Reader, tag: int, known: tuple[bytes, ...]) -> dict[bytes, bytes]:
@@ -163,8 +170,7 @@ def _dotted(oid: bytes) -> str:
     return str(core.ObjectIdentifier(contents=oid).dotted)
 
 
-@dataclass(frozen=True)
-class SignedResponse:
+class SignedResponse(NamedTuple):
     """An OCSPResponse, the period for which it speaks, and when it was made."""
 
     encoded: bytes
@@ -179,6 +185,7 @@ class Responder:
     def __init__(self, authority: str, issuer: x509.Certificate, credential: Credential, validity: timedelta) -> None:
         self.authority = authority
         self.certificate = credential.certificate
+        self.ends: datetime = credential.certificate.not_valid_after
         self._signer = credential.signer
         self.in_process = credential.signer.in_process
         self._validity = validity
@@ -192,16 +199,18 @@ class Responder:
         produced_at: datetime,
         known_at: datetime | None = None,
     ) -> SignedResponse:
-        """Build and sign the response; a serial without a status is `unknown`. Raises SignerError.
+        """Build and sign the response; a serial without a status is `unknown`. Raises SignerError, ExpiredError.
 
         `known_at` is when the statuses were known to be right, if not now; thisUpdate says so (RFC 6960 section 2.4).
         The response is valid from its making, however old that is: without the primary it is still the best there is.
+        It ends no later than the certificate by which it is verified.
         """
         produced_at = produced_at.replace(microsecond=0)
         this_update = min(produced_at, known_at.replace(microsecond=0)) if known_at else produced_at
-        next_update = produced_at + self._validity
-        produced = der.generalized_time(produced_at)
-        period = der.generalized_time(this_update) + der.wrap(der.EXPLICIT, der.generalized_time(next_update))
+        if produced_at >= self.ends:
+            raise ExpiredError(f"the responder certificate of {self.authority} expired at {self.ends.isoformat()}")
+        next_update = min(produced_at + self._validity, self.ends)
+        produced, period = _encode_times(produced_at, this_update, next_update)
         singles = [
             der.wrap(der.SEQUENCE, certificate.encoded, _encode_status(statuses.get(certificate.serial)), period)
             for certificate in request.certificates
@@ -290,9 +299,23 @@ def _key(certificate: x509.Certificate) -> bytes:
 
 def _encode_nonce(nonce: bytes) -> bytes:
     """ResponseExtensions with their tag [1]."""
+    return _before_nonce(len(nonce)) + nonce
+
+
+@lru_cache(len(NONCE_LENGTHS))
+def _before_nonce(octets: int) -> bytes:
+    """The encoding of ResponseExtensions up to the nonce, which is last, of so many octets."""
+    nonce = bytes(octets)
     value = der.wrap(der.OCTET_STRING, der.wrap(der.OCTET_STRING, nonce))
     extension = der.wrap(der.SEQUENCE, der.wrap(der.OBJECT_IDENTIFIER, _EXTENSIONS["nonce"]), value)
-    return der.wrap(der.EXPLICIT + 1, der.wrap(der.SEQUENCE, extension))
+    return der.wrap(der.EXPLICIT + 1, der.wrap(der.SEQUENCE, extension)).removesuffix(nonce)
+
+
+@lru_cache(16)  # all that is answered within a second has the same
+def _encode_times(produced_at: datetime, this_update: datetime, next_update: datetime) -> tuple[bytes, bytes]:
+    """producedAt; thisUpdate and nextUpdate, as a SingleResponse has them."""
+    period = der.generalized_time(this_update) + der.wrap(der.EXPLICIT, der.generalized_time(next_update))
+    return der.generalized_time(produced_at), period
 
 
 _GOOD: Final[bytes] = ocsp.CertStatus(name="good", value=ocsp.StatusGood()).dump()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from ctypes import byref, c_size_t, c_void_p
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from kepil.errors import KepilError
 from kepil.pki import algorithm
@@ -37,17 +37,25 @@ class SignerError(KepilError):
     """A key could not be opened or used; the message names the key, what OpenSSL says, and what to check."""
 
 
+class _Operation(NamedTuple):
+    """An EVP_PKEY_CTX, and the room for what it signs."""
+
+    pointer: int
+    signature: "ctypes.Array[ctypes.c_char]"
+    size: c_size_t
+
+
 class _Key:
     """A private key opened in an OpenSSL context of its own; both are freed when the last thread has let go of them."""
 
     def __init__(self, uri: str, config: Path | None, activation: Path | None) -> None:
         self.context = Context(config)
         self.pointer: int = _load(self.context, uri, activation)
-        self._operations: list[int] = []  # prepared, and used by no thread now
+        self._operations: list[_Operation] = []  # prepared, and used by no thread now
 
     def __del__(self) -> None:
         for operation in getattr(self, "_operations", ()):
-            lib.EVP_PKEY_CTX_free(operation)
+            lib.EVP_PKEY_CTX_free(operation.pointer)
         if pointer := getattr(self, "pointer", None):
             lib.EVP_PKEY_free(pointer)
 
@@ -63,16 +71,17 @@ class _Key:
         except IndexError:  # the first, or more threads at once than ever before
             operation = self._prepare(how)
         try:
-            size = c_size_t(lib.EVP_PKEY_get_size(self.pointer))
-            signature = ctypes.create_string_buffer(size.value)
-            check(lib.EVP_PKEY_sign(operation, signature, byref(size), value, len(value)), "signing")
+            size = operation.size
+            size.value = len(operation.signature)
+            check(lib.EVP_PKEY_sign(operation.pointer, operation.signature, byref(size), value, len(value)), "signing")
         except OpenSSLError:
-            lib.EVP_PKEY_CTX_free(operation)
+            lib.EVP_PKEY_CTX_free(operation.pointer)
             raise
+        signature = operation.signature.raw[: size.value]
         self._operations.append(operation)
-        return signature.raw[: size.value]
+        return signature
 
-    def _prepare(self, how: algorithm.SignatureAlgorithm) -> int:
+    def _prepare(self, how: algorithm.SignatureAlgorithm) -> "_Operation":
         new: int = check(lib.EVP_PKEY_CTX_new_from_pkey(self.context.pointer, self.pointer, None), "preparing to sign")
         try:
             check(lib.EVP_PKEY_sign_init(new), "preparing to sign")
@@ -80,7 +89,7 @@ class _Key:
         except OpenSSLError:
             lib.EVP_PKEY_CTX_free(new)
             raise
-        return new
+        return _Operation(new, ctypes.create_string_buffer(lib.EVP_PKEY_get_size(self.pointer)), c_size_t())
 
     def sign_parts(self, parts: Iterable[bytes], how: algorithm.SignatureAlgorithm) -> bytes:
         with freed(check(lib.EVP_MD_CTX_new(), "preparing to sign"), lib.EVP_MD_CTX_free) as operation:
@@ -213,11 +222,13 @@ class Signer:
 
     def _try(self, sign: Callable[[_Key], bytes]) -> bytes:
         key = self._key
-        failure: Exception | None = None
-        for pause in (None, *_PAUSES_SECONDS):
+        try:
+            return sign(key)
+        except (OpenSSLError, OSError) as error:
+            failure: Exception = error
+        for pause in _PAUSES_SECONDS:
             try:
-                if pause is not None:
-                    key = self._replace(key, pause)
+                key = self._replace(key, pause)
                 return sign(key)
             except (OpenSSLError, OSError) as error:
                 failure = error

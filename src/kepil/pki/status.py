@@ -3,16 +3,15 @@
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from kepil.pki.statement import Row, Statements
 from kepil.pki.store import encode_serial
 
 PATIENCE_SECONDS = 2.0
@@ -23,10 +22,24 @@ PRIMARY_SILENCE_SECONDS = 60
 
 _LOOK_SECONDS = 10
 
-_LOOKUP = "select serial, revoked_at, reason from status where issuer = %s and serial = any(%s)"
-_AGE = """select extract(epoch from clock_timestamp() - max(last_msg_receipt_time))::float8
-            from pg_stat_subscription where pid is not null"""
+_MOST_IDLE = 4
 
+_STATEMENTS: Final = {
+    "look_up": """(text, bytea[]) as
+                  select serial, revoked_at, reason from status where issuer = $1 and serial = any($2)""",
+    "age": """as select extract(epoch from clock_timestamp() - max(last_msg_receipt_time))::float8
+              from pg_stat_subscription where pid is not null""",
+}
+
+# Planned once, and by the primary key however few rows there were when it was.
+_OPTIONS: Final = " ".join(
+    f"-c {setting}"
+    for setting in (
+        f"statement_timeout={int(PATIENCE_SECONDS * 1000)}",
+        "plan_cache_mode=force_generic_plan",
+        "enable_seqscan=off",
+    )
+)
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +48,7 @@ class StatusUnavailableError(Exception):
     """The status table cannot be read now."""
 
 
-@dataclass(frozen=True)
-class CertificateStatus:
+class CertificateStatus(NamedTuple):
     """What is known of an issued certificate. `reason` is a CRLReason (RFC 5280 section 5.3.1), None while good."""
 
     revoked_at: datetime | None = None
@@ -69,72 +81,91 @@ class GatheredLookups:
     async def __call__(self, authority: str, serials: Collection[int]) -> Mapping[int, CertificateStatus]:
         """Look the serials up (see StatusLookup)."""
         loop = asyncio.get_running_loop()
-        waiting = self._waiting.setdefault(authority, _Waiting(set(), loop.create_future()))
+        waiting = self._waiting.get(authority)
+        if waiting is None:
+            waiting = self._waiting[authority] = _Waiting(set(), [])
         waiting.serials.update(serials)
+        found: asyncio.Future[Mapping[int, CertificateStatus]] = loop.create_future()
+        waiting.found.append(found)  # one for each, so that one that gives up does not take the others along
         if authority not in self._tasks:
             self._tasks[authority] = loop.create_task(self._work_off(authority))
-        return await asyncio.shield(waiting.found)  # one that gives up does not take the others along
+        return await found
 
     async def _work_off(self, authority: str) -> None:
         while waiting := self._waiting.pop(authority, None):
             try:
-                waiting.found.set_result(await self._look_up(authority, waiting.serials))
+                statuses = await self._look_up(authority, waiting.serials)
             except Exception as error:  # whatever it is, it is theirs who wait
-                waiting.found.set_exception(error)
+                for found in waiting.still:
+                    found.set_exception(error)
+            else:
+                for found in waiting.still:
+                    found.set_result(statuses)
         del self._tasks[authority]
 
 
-@dataclass
-class _Waiting:
+class _Waiting(NamedTuple):
     serials: set[int]
-    found: asyncio.Future[Mapping[int, CertificateStatus]]
+    found: list[asyncio.Future[Mapping[int, CertificateStatus]]]
+
+    @property
+    def still(self) -> Iterator[asyncio.Future[Mapping[int, CertificateStatus]]]:
+        return (found for found in self.found if not found.done())
 
 
 class StatusReplica:
-    """The replica, through a small pool of connections."""
+    """The replica, through a few connections that it opens as needed and keeps."""
 
     def __init__(self, conninfo: str) -> None:
-        self._pool = AsyncConnectionPool(
-            conninfo,
-            min_size=1,
-            max_size=4,
-            timeout=PATIENCE_SECONDS,
-            max_waiting=256,
-            kwargs={"autocommit": True, "options": f"-c statement_timeout={int(PATIENCE_SECONDS * 1000)}"},
-            name="status",
-            open=False,
-        )
+        self._conninfo = conninfo
+        self._idle: list[Statements] = []
 
     async def __aenter__(self) -> Self:
-        await self._pool.open()  # does not wait: without its database the service answers tryLater, but it answers
-        return self
+        return self  # connects when asked: without its database the service answers tryLater, but it answers
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._pool.close()
+        while self._idle:
+            self._idle.pop().close()
 
     async def __call__(self, authority: str, serials: Collection[int]) -> Mapping[int, CertificateStatus]:
         """Look the serials up (see StatusLookup)."""
-        encoded = {encode_serial(serial): serial for serial in serials if serial >= 0}
-        try:
-            async with self._pool.connection() as connection:
-                rows = await (await connection.execute(_LOOKUP, (authority, list(encoded)))).fetchall()
-        except (psycopg.Error, PoolTimeout) as error:
-            raise StatusUnavailableError(f"status replica: {error}".strip()) from error
-        return {encoded[serial]: CertificateStatus(revoked_at, reason) for serial, revoked_at, reason in rows}
+        encoded = ",".join([f'"\\\\x{encode_serial(serial).hex()}"' for serial in serials if serial >= 0])
+        rows = await self._run("look_up", [authority.encode(), f"{{{encoded}}}".encode()])
+        from_bytes = int.from_bytes
+        return {from_bytes(serial): CertificateStatus(revoked_at, reason) for serial, revoked_at, reason in rows}
 
     async def age_seconds(self) -> float | None:
         """Seconds since the primary was last heard of; None while the subscription is not running.
 
         Raises StatusUnavailableError.
         """
+        ((age,),) = await self._run("age")
+        return age  # type: ignore[no-any-return]  # float8
+
+    async def _run(self, name: str, parameters: list[bytes | None] | None = None) -> list[Row]:
+        """Run one of _STATEMENTS. Raises StatusUnavailableError."""
         try:
-            async with self._pool.connection() as connection:
-                row = await (await connection.execute(_AGE)).fetchone()
-        except (psycopg.Error, PoolTimeout) as error:
-            raise StatusUnavailableError(f"status replica: {error}".strip()) from error
-        return row[0] if row else None
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                statements = await self._take()
+                rows = await statements.run(name, parameters)
+        except (psycopg.Error, TimeoutError) as error:
+            raise StatusUnavailableError(
+                f"status replica: {str(error) or f'silent for {PATIENCE_SECONDS:g} s'}"
+            ) from error
+        if len(self._idle) < _MOST_IDLE:
+            self._idle.append(statements)
+        else:
+            statements.close()
+        return rows
+
+    async def _take(self) -> Statements:
+        while self._idle:
+            statements = self._idle.pop()
+            if not statements.closed:  # by the server's farewell
+                return statements
+        return await Statements.prepare(self._conninfo, _OPTIONS, _STATEMENTS)
 
 
 class PrimaryContact:

@@ -59,6 +59,10 @@ class TimeNotAvailableError(RejectionError):
     failure = "time_not_available"
 
 
+class ExpiredError(RejectionError):
+    """The unit's certificate has expired, and with it the key's life (EN 319 421 section 7.6)."""
+
+
 class UnacceptedPolicyError(RejectionError):
     """No unit here stamps under the requested policy."""
 
@@ -154,6 +158,7 @@ class StampingUnit:
         self.policy = policy
         self.policy_oid: bytes = core.ObjectIdentifier(policy).contents
         self.certificate = credential.certificate
+        self.ends: datetime = credential.certificate.not_valid_after
         self._signer = credential.signer
         self.in_process = credential.signer.in_process
         self._clock = clock
@@ -176,8 +181,10 @@ class StampingUnit:
         return now - timedelta(microseconds=now.microsecond % (self._resolution // timedelta(microseconds=1)))
 
     def stamp(self, request: StampRequest) -> bytes:
-        """The TimeStampResp with a token. Raises TimeNotAvailableError, SignerError."""
+        """The TimeStampResp with a token. Raises TimeNotAvailableError, ExpiredError, SignerError."""
         at = self.time()
+        if at > self.ends:
+            raise ExpiredError("the certificate of this unit has expired")
         serial, time = der.integer(new_serial(at)), der.generalized_time(at)
         statement = self._statement.fill(request.imprint, serial, time, request.nonce)
         attributes = self._attributes.fill(der.wrap(der.OCTET_STRING, self._digest(statement)))

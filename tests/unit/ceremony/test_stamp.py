@@ -206,11 +206,13 @@ def test_a_token_outlives_the_certificate_of_its_authority(tmp_path: Path) -> No
     subprocess.run(["openssl", *query], cwd=tmp_path, check=True, capture_output=True)
     for year in (2020, 2022):
         unit = StampingUnit("1.2.3", credential, [], Stopped(datetime(year, 6, 1, tzinfo=UTC)), timedelta(seconds=1))
+        unit.ends = datetime.max.replace(tzinfo=UTC)  # ours would refuse
         (tmp_path / f"{year}.tsr").write_bytes(unit.stamp(read_request((tmp_path / "query").read_bytes())))
     assert check_token(tmp_path / "2020.tsr", HEAD, tmp_path / "crt")[1] == "2020-06-01T00:00:00Z"
     with pytest.raises(TokenError, match="no valid time stamp"):
         check_token(tmp_path / "2022.tsr", HEAD, tmp_path / "crt")
     unit = StampingUnit("1.2.3", credential, [], Stopped(datetime(2999, 1, 1, tzinfo=UTC)), timedelta(seconds=1))
+    unit.ends = datetime.max.replace(tzinfo=UTC)
     (tmp_path / "later.tsr").write_bytes(unit.stamp(read_request((tmp_path / "query").read_bytes())))
     with pytest.raises(TokenError, match="a time that has not come yet: 2999-01-01"):
         check_token(tmp_path / "later.tsr", HEAD, tmp_path / "crt")

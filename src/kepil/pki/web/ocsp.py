@@ -36,7 +36,7 @@ from kepil.pki.status import (
 )
 from kepil.pki.web.body import BodyTooLargeError
 from kepil.pki.web.log import configure_logging
-from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_body, refuse
+from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_body, refuse, settle
 
 REQUEST_TYPE = "application/ocsp-request"
 RESPONSE_TYPE = b"application/ocsp-response"
@@ -225,9 +225,9 @@ async def report_health(service: OcspService, replica: StatusReplica, now: datet
     """
     report: dict[str, object] = {
         "primary": "away",
-        "responders": {r.authority: r.certificate.not_valid_after.isoformat() for r in service.responders},
+        "responders": {r.authority: r.ends.isoformat() for r in service.responders},
     }
-    healthy = all(responder.certificate.not_valid_after > now for responder in service.responders)
+    healthy = all(responder.ends > now for responder in service.responders)
     try:
         age = await replica.age_seconds()
         report |= {"database": "reachable", "replication_age_seconds": age}
@@ -248,6 +248,7 @@ def build_app(
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with replica:
             watching = asyncio.create_task(contact.watch())
+            settle()
             yield
             watching.cancel()
         threads.close()

@@ -21,7 +21,7 @@ from kepil.pki.signing import SigningThreads
 from kepil.pki.tsp import StampingUnit
 from kepil.pki.web.body import BodyTooLargeError
 from kepil.pki.web.log import configure_logging
-from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_body, refuse
+from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_body, refuse, settle
 
 REQUEST_TYPE = "application/timestamp-query"
 RESPONSE_TYPE = b"application/timestamp-reply"
@@ -75,12 +75,10 @@ class TspEndpoint:
 
 def report_health(service: TspService, clock: Clock) -> JSONResponse:
     """200 while every unit could stamp: clock within the accuracy, certificate not expired."""
-    report: dict[str, object] = {
-        "units": {unit.policy: unit.certificate.not_valid_after.isoformat() for unit in service.units}
-    }
+    report: dict[str, object] = {"units": {unit.policy: unit.ends.isoformat() for unit in service.units}}
     try:
         report["clock_error_seconds"] = round(clock.maximum_error_seconds(), 6)
-        healthy = all(unit.certificate.not_valid_after > unit.time() for unit in service.units)
+        healthy = all(unit.ends > unit.time() for unit in service.units)
         report["clock"] = "synchronised"
     except (ClockError, tsp.TimeNotAvailableError) as error:
         report["clock"] = str(error)
@@ -109,6 +107,7 @@ def build_app(
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with background:
+            settle()
             yield
         threads.close()
 

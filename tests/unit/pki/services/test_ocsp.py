@@ -324,3 +324,26 @@ def test_wrong_certificates_are_found_at_start(issued_files: Path, certificate: 
         Credential.open(own, purpose="ocsp_signing", issuer=read_certificate(issued_files / "ca.crt"))
     with pytest.raises(CredentialError):
         Credential.open(own, purpose="ocsp_signing", issuer=read_certificate(issued_files / "user.crt"))
+
+
+@pytest.mark.clause("CP-7.2")
+def test_a_responder_of_a_former_key_of_the_issuer_is_found_at_start(issued_files: Path, tmp_path: Path) -> None:
+    """RFC 6960 section 4.2.2.2. Threat: after a re-key under the same name every client refuses every answer."""
+    command = "req -x509 -newkey rsa:2048 -nodes -keyout key -out ca.crt -utf8 -subj /C=KZ/CN=ca"
+    subprocess.run(["openssl", *command.split()], cwd=tmp_path, check=True, capture_output=True)
+    namesake = read_certificate(tmp_path / "ca.crt")
+    own = KeySettings(certificate=issued_files / "ocsp.crt", key=str(issued_files / "ocsp.key"))
+    assert namesake.subject.dump() == read_certificate(own.certificate).issuer.dump()
+    with pytest.raises(CredentialError, match="with the key of its certificate here"):
+        Credential.open(own, purpose="ocsp_signing", issuer=namesake)
+
+
+def test_no_response_outlives_the_certificate_that_verifies_it(
+    responder: ocsp.Responder, make_request: MakeRequest
+) -> None:
+    request = ocsp.read_request(make_request())
+    last = responder.respond(request, {}, responder.ends - timedelta(seconds=1))
+    assert last.next_update == responder.ends
+    with pytest.raises(ocsp.ExpiredError, match="nca-rsa expired"):
+        responder.respond(request, {}, responder.ends)
+    assert ocsp.ExpiredError.status == "internal_error"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kepil.pki import der, tsp
 from kepil.pki.clock import ClockError
-from kepil.pki.credential import Credential, read_certificate
+from kepil.pki.credential import Credential, CredentialError, read_certificate
 from kepil.pki.settings import KeySettings
 
 NOW = datetime(2026, 11, 21, 6, 0, 0, 123456, UTC)
@@ -223,3 +223,23 @@ def test_damaged_requests_get_a_token_or_a_rejection(make_unit: MakeUnit, data: 
     except tsp.RejectionError as error:
         response = tsp.rejection(error)
     assert tsp.Response.load(response, strict=True).native["status"]["status"] in ("granted", "rejection")
+
+
+@pytest.mark.clause("CP-2.2")
+def test_a_unit_whose_certificate_has_expired_stamps_nothing(make_unit: MakeUnit) -> None:
+    """EN 319 421 section 7.6: an attempt to stamp with a key past its life is rejected."""
+    unit, request = make_unit(), tsp.read_request(query())
+    unit.ends = NOW - timedelta(seconds=1)
+    with pytest.raises(tsp.ExpiredError) as rejected:
+        unit.stamp(request)
+    assert tsp.Response.load(tsp.rejection(rejected.value))["status"]["fail_info"].native == {"system_failure"}
+
+
+@pytest.mark.parametrize("usage", ["timeStamping", "critical,timeStamping,codeSigning"])
+def test_a_certificate_for_more_than_stamping_is_found_at_start(issued_files: Path, tmp_path: Path, usage: str) -> None:
+    """RFC 3161 section 2.3: the usage stands alone and is critical. Verifiers refuse every token otherwise."""
+    key, certificate = issued_files / "tsp.key", tmp_path / "tsp.crt"
+    command = f"req -x509 -key {key} -out {certificate} -utf8 -subj /CN=tsp -addext extendedKeyUsage={usage}"
+    subprocess.run(["openssl", *command.split()], check=True, capture_output=True)
+    with pytest.raises(CredentialError, match="alone, and critical"):
+        Credential.open(KeySettings(certificate=certificate, key=str(key)), purpose="time_stamping")
