@@ -20,8 +20,6 @@ from kepil.pki.authority import (
     CertificateAuthority,
     CrlError,
     CrlKind,
-    IdempotencyKeyReusedError,
-    KeySeenBeforeError,
     ProfileNotForSubscribersError,
     UnknownAuthorityError,
     UnknownCertificateError,
@@ -29,6 +27,7 @@ from kepil.pki.authority import (
     UnknownReasonError,
     parse_serial,
 )
+from kepil.pki.issuance import IdempotencyKeyReusedError, KeySeenBeforeError
 from kepil.pki.issuer import SelfCheckError
 from kepil.pki.name import DistinguishedName
 from kepil.pki.public_key import PublicKeyError, WeakKeyError

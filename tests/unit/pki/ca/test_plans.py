@@ -58,7 +58,7 @@ def some_serial(connection: psycopg.Connection[Any]) -> bytes:
 ASKED: dict[str, tuple[Ask, set[str]]] = {
     "a serial number": (lambda c: Store(c).certificate_by_serial(2**100), {"certificate_pkey"}),
     "a key and a retry": (
-        lambda c: Store(c).earlier_certificates(bytes(32), bytes(32)),
+        lambda c: Store(c).earlier_certificates([bytes(32)], [bytes(32)]),
         {"key_seen_once", "idempotency_key_once"},
     ),
     "a status": (lambda c: Store(c).lock_status("nca-rsa", b"\1"), {"status_pkey"}),
