@@ -8,6 +8,7 @@ import random
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from ctypes import byref, c_size_t, c_void_p
 from functools import partial
@@ -44,12 +45,8 @@ class _Key:
         self.context = Context(config)
         self.pointer: int = _load(self.context, uri, activation)
         self._operations: list[int] = []  # prepared, and used by no thread now
-
-    def __del__(self) -> None:
-        for operation in getattr(self, "_operations", ()):
-            lib.EVP_PKEY_CTX_free(operation)
-        if pointer := getattr(self, "pointer", None):
-            lib.EVP_PKEY_free(pointer)
+        # Not by __del__: in a cycle that is collected, with an error that names the key, the context could go first.
+        weakref.finalize(self, _free, self.pointer, self._operations, self.context).atexit = False
 
     def public_key_info(self) -> bytes:
         encoded = c_void_p()
@@ -103,6 +100,13 @@ class _Key:
             signature = ctypes.create_string_buffer(size.value)
             check(lib.EVP_DigestSign(operation, signature, byref(size), message, len(message)), "signing")
         return signature.raw[: size.value]
+
+
+def _free(pointer: int, operations: list[int], _context: Context) -> None:
+    """Free a key and what is prepared with it; the context, which is held until then, goes after them."""
+    for operation in operations:
+        lib.EVP_PKEY_CTX_free(operation)
+    lib.EVP_PKEY_free(pointer)
 
 
 def _choose(operation: int, how: algorithm.SignatureAlgorithm) -> None:
