@@ -139,9 +139,12 @@ class CertificateAuthority:
         """
         order = Order(request, profile, actor, subject, days, idempotency_key)
         (outcome,) = self.issue_together(authority, [order])
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, IssuedCertificate):
+            return outcome
+        try:
             raise outcome
-        return outcome
+        finally:
+            del outcome  # else it and this frame hold each other, with all that it passed through
 
     def issue_together(self, authority: str, orders: Sequence[Order]) -> list[IssuedCertificate | Exception]:
         """Issue several certificates; for each order, the certificate, or what `issue` would raise.
@@ -224,7 +227,7 @@ class CertificateAuthority:
         """
         issuer = self.issuer(authority)
         interval = self._crl.full if kind == "full" else self._crl.delta
-        with self._connect() as connection:
+        with self._connect() as connection, self._connect() as second:
             store = Store(connection)
             store.lock_crls(issuer.name)
             last, base = store.last_crl(issuer.name), store.last_crl(issuer.name, complete=True)
@@ -240,7 +243,7 @@ class CertificateAuthority:
             base_number = base.number if base and kind == "delta" else None
             since = base.this_update if base else None
             listed = {"since": since} if kind == "delta" else {"expired_since": since}
-            revoked = encoded_revocations(connection, issuer.name, before=this_update, **listed)
+            revoked = encoded_revocations([connection, second], issuer.name, before=this_update, **listed)
             urls = issuer.settings.urls
             freshest_url = urls.delta_crl if kind == "full" else None
             scope = Scope(issuer.certificate, number, issued_at, next_update, base_number, urls.crl, freshest_url)

@@ -65,7 +65,7 @@ ASKED: dict[str, tuple[Ask, set[str]]] = {
     "a revocation": (lambda c: Store(c).revoke("nca-rsa", some_serial(c), 1), {"status_pkey"}),
     "what a delta lists": (
         lambda c: list(
-            encoded_revocations(c, "nca-rsa", since=datetime.now(UTC) - timedelta(hours=1), before=datetime.now(UTC))
+            encoded_revocations([c], "nca-rsa", since=datetime.now(UTC) - timedelta(hours=1), before=datetime.now(UTC))
         ),
         {"revocation_pkey"},
     ),

@@ -43,7 +43,7 @@ def test_entries_are_what_python_encodes(database: str, year: int, zone: str) ->
         connection.execute("select set_config('timezone', %s, false)", [zone])
         for serial, reason in zip(SERIALS, reasons, strict=True):
             revoke(connection, serial, at, reason)
-        listed = b"".join(encoded_revocations(connection, "nca-rsa", before=at + timedelta(seconds=1)))
+        listed = b"".join(encoded_revocations([connection], "nca-rsa", before=at + timedelta(seconds=1)))
     expected = [encode_entry(serial, at, reason) for serial, reason in zip(SERIALS, reasons, strict=True)]
     assert split(listed) == sorted(expected)  # of one instant, in any order
 
@@ -58,14 +58,14 @@ def test_pages_fit_together(database: str, monkeypatch: pytest.MonkeyPatch, page
             revoke(connection, serial, moment, 1)
 
         def listed(since: datetime | None, before: datetime) -> list[bytes]:
-            return split(b"".join(encoded_revocations(connection, "nca-rsa", since=since, before=before)))
+            return split(b"".join(encoded_revocations([connection], "nca-rsa", since=since, before=before)))
 
         entries = [encode_entry(serial, moment, 1) for serial, moment in enumerate(moments, start=1)]
         assert listed(None, moments[-1]) == sorted(entries[:-1])
         assert listed(T0, moments[-1] + timedelta(1)) == sorted(entries)
         assert listed(moments[3], moments[-1]) == sorted(entries[3:-1])
         assert listed(moments[-1], moments[-1]) == []
-        assert b"".join(encoded_revocations(connection, "nca-gost", before=moments[-1])) == b""
+        assert b"".join(encoded_revocations([connection], "nca-gost", before=moments[-1])) == b""
 
 
 @pytest.mark.parametrize(("days", "listed"), [(-1, True), (0, True), (1, False)])
@@ -75,7 +75,7 @@ def test_an_expired_certificate_is_listed_once_more(database: str, days: int, li
     with psycopg.connect(database) as connection:
         revoke(connection, 7, T0, 1)
         last = expired + timedelta(days=days)
-        found = list(encoded_revocations(connection, "nca-rsa", before=expired + timedelta(9), expired_since=last))
+        found = list(encoded_revocations([connection], "nca-rsa", before=expired + timedelta(9), expired_since=last))
     assert bool(found) is listed
 
 

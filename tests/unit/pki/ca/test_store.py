@@ -274,12 +274,12 @@ class TestCrls:
         revoked_at = store.revoke("nca-rsa", certificate(7).serial, 1)
         before_expiry, after_expiry = revoked_at + timedelta(days=1), revoked_at + timedelta(days=400)
         with connection.transaction():
-            assert serials(encoded_revocations(connection, "nca-rsa", before=after_expiry)) == [7]
+            assert serials(encoded_revocations([connection], "nca-rsa", before=after_expiry)) == [7]
             for last, before, expected in (
                 (before_expiry, after_expiry, [7]),
                 (after_expiry, after_expiry + timedelta(days=1), []),
             ):
-                listed = encoded_revocations(connection, "nca-rsa", before=before, expired_since=last)
+                listed = encoded_revocations([connection], "nca-rsa", before=before, expired_since=last)
                 assert serials(listed) == expected
 
     def test_a_delta_lists_what_the_complete_crl_lacks(self, connection: Connection) -> None:
@@ -292,8 +292,8 @@ class TestCrls:
         now = store.cut("nca-rsa")
         store.revoke("nca-rsa", certificate(3).serial, 5)
         with connection.transaction():
-            assert serials(encoded_revocations(connection, "nca-rsa", before=base)) == [1]
-            assert serials(encoded_revocations(connection, "nca-rsa", since=base, before=now)) == [2]
+            assert serials(encoded_revocations([connection], "nca-rsa", before=base)) == [1]
+            assert serials(encoded_revocations([connection], "nca-rsa", since=base, before=now)) == [2]
 
 
 def test_revocations_reach_a_replica(database: str, cluster: str, create_database: Callable[[], str]) -> None:
