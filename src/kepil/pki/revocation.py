@@ -16,7 +16,8 @@ RANGE: Final = 10_000
 """About so many entries are between two of the instants by which the connections share the work."""
 _AHEAD: Final = 2
 """Pages that each connection reads before they are wanted."""
-_SAMPLE_PERCENT: Final = 1
+SAMPLE_PERCENT: Final = 1
+"""How much of the table is looked at to find those instants."""
 
 # The server joins a page's entries, so that a page is one row here. Revocations dated before `before` never change, and
 # all of them are visible (Store.cut): pages fit together without a snapshot around them, by whatever connection.
@@ -27,13 +28,13 @@ select string_agg(entry, ''), max(revoked_at), count(*) from (
       and (%(expired_since)s::timestamptz is null or greatest(not_after, revoked_at) >= %(expired_since)s)
     order by revoked_at fetch first %(page)s rows with ties
 ) page"""
-# A sample of the table's own pages: it costs a hundredth of reading all, and of a table of few pages it is empty.
-_BORDERS: Final = f"""
+# Of some of the table's own pages: that costs little, and where there are few pages it gives nothing.
+_BORDERS: Final = """
 select revoked_at from (
   select revoked_at, row_number() over (order by revoked_at) as place
-    from revocation tablesample system ({_SAMPLE_PERCENT})
+    from revocation tablesample system (%(percent)s)
     where issuer = %(issuer)s and revoked_at > %(after)s and revoked_at <= %(until)s
-) sample where place %% %(step)s = 0 order by revoked_at"""  # noqa: S608 -- own number
+) sample where place %% %(step)s = 0 order by revoked_at"""
 _INSTANT: Final = timedelta(microseconds=1)
 
 Instant = datetime | str
@@ -116,7 +117,8 @@ def _pages(reader: _Reader, started: Future[_Page]) -> Iterator[bytes]:
 
 def _ranges(connection: Connection[Any], issuer: str, whole: _Range) -> list[_Range]:
     """Parts of the whole, about equally long; wherever the borders are, nothing is lost or twice."""
-    values = {"issuer": issuer, **whole._asdict(), "step": max(1, RANGE * _SAMPLE_PERCENT // 100)}
+    step = max(1, RANGE * SAMPLE_PERCENT // 100)
+    values = {"issuer": issuer, **whole._asdict(), "percent": SAMPLE_PERCENT, "step": step}
     with connection.cursor(binary=True) as cursor:
         borders = [instant for (instant,) in cursor.execute(_BORDERS, values, prepare=False)]
     inner = [border for border in dict.fromkeys(borders) if border < whole.until]
