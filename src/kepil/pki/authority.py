@@ -227,7 +227,7 @@ class CertificateAuthority:
         """
         issuer = self.issuer(authority)
         interval = self._crl.full if kind == "full" else self._crl.delta
-        with self._connect() as connection, self._connect() as second:
+        with self._connect() as connection:
             store = Store(connection)
             store.lock_crls(issuer.name)
             last, base = store.last_crl(issuer.name), store.last_crl(issuer.name, complete=True)
@@ -243,13 +243,15 @@ class CertificateAuthority:
             base_number = base.number if base and kind == "delta" else None
             since = base.this_update if base else None
             listed = {"since": since} if kind == "delta" else {"expired_since": since}
-            revoked = encoded_revocations([connection, second], issuer.name, before=this_update, **listed)
             urls = issuer.settings.urls
             freshest_url = urls.delta_crl if kind == "full" else None
             scope = Scope(issuer.certificate, number, issued_at, next_update, base_number, urls.crl, freshest_url)
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "crl")
-                write_crl(path, scope, issuer.signer, revoked)
+                with self._connect() as second:  # two read what is listed
+                    both = [connection, second]
+                    revoked = encoded_revocations(both, issuer.name, before=this_update, **listed)
+                    write_crl(path, scope, issuer.signer, revoked)
                 issuer.self_check_crl(f"CRL {number}", path)
                 crl = IssuedCrl(issuer.name, number, base_number, this_update, next_update)
                 with path.open("rb") as file:

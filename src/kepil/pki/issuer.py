@@ -1,5 +1,6 @@
 """One issuing authority: a certificate and its key, and certificates made with them (RFC 5280)."""
 
+import ssl
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -57,6 +58,7 @@ class Issuer:
         """Read the certificate. Raises CredentialError."""
         self.settings = settings
         self.certificate = read_certificate(settings.certificate)
+        self.certificate_pem = ssl.DER_cert_to_PEM_cert(self.certificate.dump())
         self._public_key = self.certificate.public_key.dump()
         self._lock = threading.Lock()
         self._opened: _Keys | None = None

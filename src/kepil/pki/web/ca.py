@@ -177,8 +177,7 @@ class Api:
         """The certificate as DER where the client asks for `application/pkix-cert`, else as PEM with its issuer's."""
         if "application/pkix-cert" in request.headers.get("accept", ""):
             return Response(issued.der, status, media_type="application/pkix-cert")
-        issuer = self._authority.issuer(issued.issuer).certificate.dump()
-        chain = "".join(ssl.DER_cert_to_PEM_cert(der) for der in (issued.der, issuer))
+        chain = ssl.DER_cert_to_PEM_cert(issued.der) + self._authority.issuer(issued.issuer).certificate_pem
         return Response(chain, status, media_type="application/pem-certificate-chain")
 
 
