@@ -46,7 +46,7 @@ def test_what_comes_meanwhile_is_served_at_once(service: Service, monkeypatch: p
     monkeypatch.setattr(together, "MOST", 3)
 
     async def act() -> None:
-        served = Together(service, turns=1)
+        served = Together(service)
         tasks = await asked(served, 0, 2, 4, 6, 8)
         service.go.set()
         assert await _all(tasks) == [0, 4, 8, 12, 16]
@@ -56,26 +56,9 @@ def test_what_comes_meanwhile_is_served_at_once(service: Service, monkeypatch: p
     assert service.rounds == [[0], [2, 4, 6], [8]]
 
 
-def test_two_take_turns(service: Service) -> None:
-    """While one waits for the database, the other signs."""
-
-    async def act() -> None:
-        served = Together(service, turns=2)
-        tasks = await asked(served, 0, 2, 4, 6)
-        while len(service.rounds) < 2:  # both are at work, and wait to be let go
-            await asyncio.sleep(0.01)
-        service.go.set()
-        assert await _all(tasks) == [0, 4, 8, 12]
-        served.close()
-
-    asyncio.run(act())
-    assert sorted(service.rounds[:2]) == [[0], [2]]
-    assert service.rounds[2:] == [[4, 6]]
-
-
 def test_one_that_fails_does_not_hinder_the_others(service: Service) -> None:
     async def act() -> None:
-        served = Together(service, turns=1)
+        served = Together(service)
         tasks = await asked(served, 0, 1, 2)
         service.go.set()
         first, second, third = await _all(tasks)
@@ -92,7 +75,7 @@ def test_who_has_given_up_is_not_served(service: Service) -> None:
     """Threat: an HSM thaws, and issues what its sender was told would not be."""
 
     async def act() -> None:
-        served = Together(service, turns=1, patience_seconds=0.05)
+        served = Together(service, patience_seconds=0.05)
         tasks = await asked(served, 0, 2)
         assert [type(outcome) for outcome in await _all(tasks)] == [SignerError, SignerError]
         last = await asked(served, 4)
