@@ -45,8 +45,8 @@ def make_one(folder: Path, conninfo: str) -> None:
     scope = Scope(
         read_certificate(folder / "ca.crt"), 1, now, now + timedelta(hours=25), None, "http://a/", "http://b/"
     )
-    with psycopg.connect(conninfo) as connection:
-        write_crl(folder / "kepil.crl", scope, signer, encoded_revocations(connection, "nca-rsa", before=now))
+    with psycopg.connect(conninfo) as one, psycopg.connect(conninfo) as other:
+        write_crl(folder / "kepil.crl", scope, signer, encoded_revocations([one, other], "nca-rsa", before=now))
 
 
 def measure(folder: Path, *command: str) -> tuple[float, float, float]:

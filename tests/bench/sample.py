@@ -10,6 +10,9 @@ import psycopg
 PIECE = 250_000
 """Certificates a transaction."""
 
+_DIGESTS = {"key_seen_once": "spki_sha256", "idempotency_key_once": "idempotency_sha256"}
+"""Constraints whose indexes are of digests: sorted at the end, for each row would go to another page."""
+
 # As the CA makes them: serial numbers rise with time, a random part after it; digests are random.
 _PIECE = """
 with number as (select n from generate_series(%(first)s::int, %(last)s::int) n),
@@ -33,11 +36,20 @@ def fill(conninfo: str, certificates: int, *, octets: int = 1150) -> None:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         row = connection.execute("select count(*) from certificate").fetchone()
         there = row[0] if row else 0
-        connection.execute("set session_replication_role = replica")
-        connection.execute("set synchronous_commit = off")
+        if there >= certificates:
+            return
+        for statement in (
+            "set session_replication_role = replica",
+            "set synchronous_commit = off",
+            "set maintenance_work_mem = '1GB'",
+            *(f"alter table certificate drop constraint {name}" for name in _DIGESTS),
+        ):
+            connection.execute(statement.encode())
         for first in range(there + 1, certificates + 1, PIECE):
             last = min(first + PIECE - 1, certificates)
             connection.execute(_PIECE, {"first": first, "last": last, "der": os.urandom(octets)})
+        for name, column in _DIGESTS.items():
+            connection.execute(f"alter table certificate add constraint {name} unique ({column})".encode())
         # analyze: or the planner takes the tables for empty.
         for statement in (
             "vacuum analyze certificate",

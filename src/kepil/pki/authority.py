@@ -1,11 +1,10 @@
 """The issuing CA: issue, revoke, and make CRLs, each in one transaction that is committed before anyone is answered."""
 
-import hashlib
 import logging
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,13 +13,12 @@ from typing import Any, Literal, get_args
 
 import psycopg
 
-from kepil.errors import KepilError
 from kepil.pki.crl import REASONS as CRL_REASONS
 from kepil.pki.crl import Scope, write_crl
+from kepil.pki.issuance import AuthorityError, Checked, Order, apart, issue
 from kepil.pki.issuer import Issuer
 from kepil.pki.name import DistinguishedName
 from kepil.pki.profile import Profile
-from kepil.pki.request import check, read_request
 from kepil.pki.revocation import encoded_revocations
 from kepil.pki.settings import CaSettings, CrlInterval
 from kepil.pki.store import IssuedCertificate, IssuedCrl, Status, Store, encode_serial
@@ -42,12 +40,6 @@ _RUN = timedelta(minutes=20)
 log = logging.getLogger(__name__)
 
 
-class AuthorityError(KepilError):
-    """The CA refuses, or cannot do, what was asked; `code` is stable, for programs."""
-
-    code = "authority-error"
-
-
 class UnknownAuthorityError(AuthorityError):
     """No authority of that name here."""
 
@@ -64,18 +56,6 @@ class ProfileNotForSubscribersError(AuthorityError):
     """Only the operators of the CA itself may issue by this profile."""
 
     code = "profile-not-for-subscribers"
-
-
-class KeySeenBeforeError(AuthorityError):
-    """The key already has, or had, a certificate (CP-3.3, CP-4.6)."""
-
-    code = "key-seen-before"
-
-
-class IdempotencyKeyReusedError(AuthorityError):
-    """The idempotency key came with a different request before."""
-
-    code = "idempotency-key-reused"
 
 
 class UnknownCertificateError(AuthorityError):
@@ -151,49 +131,53 @@ class CertificateAuthority:
         days: int | None = None,
         idempotency_key: str | None = None,
     ) -> IssuedCertificate:
-        """Issue a certificate for a PKCS #10 request, DER or PEM.
-
-        `actor` is who asks, as the journal shall name them. `subject` and `days` override the request and the profile,
-        for the CA's own OCSP and TSP certificates. A repeated `idempotency_key` of the same actor with the same request
-        gives the same certificate again.
+        """Issue one certificate; see Order.
 
         Nothing is recorded unless everything succeeds. Raises RequestError, PublicKeyError, WeakKeyError,
         NameNotAllowedError, AuthorityError, CertificateError when the authority itself ends too soon, LintError,
         SelfCheckError, SignerError, psycopg.Error.
         """
-        issuer, chosen = self.issuer(authority), self.profile(profile)
-        parsed = read_request(request)
-        asked = check(parsed, chosen, subject=subject, config=issuer.settings.openssl_config, known=self._known_keys)
-        order = (authority, profile, str(asked.subject), str(days))
-        request_sha256 = _sha256(*(part.encode() for part in order), parsed.der)
-        idempotency_sha256 = _sha256(actor.encode(), idempotency_key.encode()) if idempotency_key else None
-        key_sha256 = asked.public_key.sha256
-        with self._connect() as connection:
-            store = Store(connection)
-            earlier = store.earlier_certificates(key_sha256, idempotency_sha256)
-            for repeated in (each for each in earlier if each.idempotency_sha256 == idempotency_sha256 is not None):
-                if repeated.request_sha256 != request_sha256:
-                    raise IdempotencyKeyReusedError("this Idempotency-Key came with another request: use a new one")
-                return repeated
-            if earlier:
-                raise KeySeenBeforeError("this key has had a certificate before: make a new key (CP-3.3)")
-            certified = issuer.certify(chosen, asked, days)
-            row = IssuedCertificate(
-                serial=encode_serial(certified.serial),
-                issuer=issuer.name,
-                subject=str(asked.subject),
-                profile=profile,
-                not_before=certified.not_before,
-                not_after=certified.not_after,
-                spki_sha256=key_sha256,
-                der=certified.der,
-                requested_by=actor,
-                idempotency_sha256=idempotency_sha256,
-                request_sha256=request_sha256,
-            )
-            store.insert_certificate(row)
-        log.info("issued serial=%s authority=%s profile=%s actor=%s", row.serial.hex(), authority, profile, actor)
-        return row
+        order = Order(request, profile, actor, subject, days, idempotency_key)
+        (outcome,) = self.issue_together(authority, [order])
+        if isinstance(outcome, IssuedCertificate):
+            return outcome
+        try:
+            raise outcome
+        finally:
+            del outcome  # else it and this frame hold each other, with all that it passed through
+
+    def issue_together(self, authority: str, orders: Sequence[Order]) -> list[IssuedCertificate | Exception]:
+        """Issue several certificates; for each order, the certificate, or what `issue` would raise.
+
+        They share transactions: when one fails in the database, so do those beside it. Orders for one key, or by one
+        idempotency key, never share one. Raises UnknownAuthorityError.
+        """
+        issuer = self.issuer(authority)
+        found = [self._checked(issuer, order) for order in orders]
+        waiting = [each for each in found if isinstance(each, Checked)]
+        outcomes = dict[int, IssuedCertificate | Exception]()
+        while waiting:
+            now, waiting = apart(waiting)
+            outcomes |= zip(map(id, now), self._recorded(issuer, now), strict=True)
+        return [each if isinstance(each, Exception) else outcomes[id(each)] for each in found]
+
+    def _checked(self, issuer: Issuer, order: Order) -> Checked | Exception:
+        try:
+            return Checked.of(order, self.profile(order.profile), issuer, self._known_keys)
+        except Exception as error:
+            return error
+
+    def _recorded(self, issuer: Issuer, several: Sequence[Checked]) -> Sequence[IssuedCertificate | Exception]:
+        """Issue them in one transaction, which has been committed then."""
+        try:
+            with self._connect() as connection:
+                outcomes, new = issue(connection, issuer, several)
+        except Exception as error:
+            return [error] * len(several)
+        for row in new:
+            who = (row.serial.hex(), issuer.name, row.profile, row.requested_by)
+            log.info("issued serial=%s authority=%s profile=%s actor=%s", *who)
+        return outcomes
 
     def certificate(self, serial: int) -> IssuedCertificate:
         """The certificate with this serial number. Raises UnknownCertificateError, psycopg.Error."""
@@ -259,13 +243,15 @@ class CertificateAuthority:
             base_number = base.number if base and kind == "delta" else None
             since = base.this_update if base else None
             listed = {"since": since} if kind == "delta" else {"expired_since": since}
-            revoked = encoded_revocations(connection, issuer.name, before=this_update, **listed)
             urls = issuer.settings.urls
             freshest_url = urls.delta_crl if kind == "full" else None
             scope = Scope(issuer.certificate, number, issued_at, next_update, base_number, urls.crl, freshest_url)
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "crl")
-                write_crl(path, scope, issuer.signer, revoked)
+                with self._connect() as second:  # two read what is listed
+                    both = [connection, second]
+                    revoked = encoded_revocations(both, issuer.name, before=this_update, **listed)
+                    write_crl(path, scope, issuer.signer, revoked)
                 issuer.self_check_crl(f"CRL {number}", path)
                 crl = IssuedCrl(issuer.name, number, base_number, this_update, next_update)
                 with path.open("rb") as file:
@@ -327,11 +313,6 @@ def _publications(folder: Path, name: str, issuer: Issuer, store: Store) -> Iter
 
 def _unknown(serial: int) -> UnknownCertificateError:
     return UnknownCertificateError(f"serial {encode_serial(serial).hex()} was not issued here")
-
-
-def _sha256(*parts: bytes) -> bytes:
-    """A digest of all parts, each first hashed by itself so that their borders count."""
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
 
 def _lateness(store: Store, issuer: str, kind: CrlKind, interval: CrlInterval, now: datetime) -> timedelta | None:

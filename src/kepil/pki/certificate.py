@@ -10,14 +10,19 @@ from typing import Any, Final, Protocol
 
 from asn1crypto import core, keys, x509
 
-from kepil.errors import KepilError
 from kepil.pki import der
+from kepil.pki.fields import (
+    FIRST_GENERALIZED_YEAR,
+    CertificateError,
+    authority_key_identifier,
+    distribution_point,
+    encode_time,
+)
 from kepil.pki.name import DistinguishedName
 from kepil.pki.profile import Profile
 from kepil.pki.signer import Signer
 
 _RANDOM_BITS: Final = 88
-_FIRST_GENERALIZED_YEAR: Final = 2050
 _DNS_NAME: Final = 0x82
 _KEY_USAGE: Final = {
     "digitalSignature": "digital_signature",
@@ -36,10 +41,6 @@ _EXTENDED_KEY_USAGE: Final = {
     "id-kp-timeStamping": "time_stamping",
     "id-kp-OCSPSigning": "ocsp_signing",
 }
-
-
-class CertificateError(KepilError):
-    """A certificate cannot be made as asked; the message says what stands in the way."""
 
 
 class Urls(Protocol):
@@ -74,32 +75,11 @@ def new_serial() -> int:
     return int(time.time()) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
 
 
-def encode_time(moment: datetime) -> x509.Time:
-    """Return a moment, to the second, as UTCTime until 2049 and GeneralizedTime after (RFC 5280 section 4.1.2.5)."""
-    exact = moment.astimezone(UTC).replace(microsecond=0)
-    return x509.Time("general_time" if exact.year >= _FIRST_GENERALIZED_YEAR else "utc_time", exact)
-
-
 def key_identifier(public_key_info: bytes) -> bytes:
     """Return the identifier of a public key: 160 bits of the SHA-256 of its bits (RFC 7093 section 2, method 1)."""
     info = der.Reader(public_key_info).enter(der.SEQUENCE)
     info.skip()
     return hashlib.sha256(info.contents(der.BIT_STRING)[1:]).digest()[:20]  # after the count of unused bits
-
-
-def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    """Return the extension that points at the issuer's key. Raises CertificateError when the issuer names no key."""
-    if issuer.key_identifier is None:
-        raise CertificateError(
-            f"issuer {issuer.subject.human_friendly} has no subject key identifier; give a CA certificate"
-        )
-    return x509.AuthorityKeyIdentifier({"key_identifier": issuer.key_identifier})
-
-
-def distribution_point(url: str) -> dict[str, Any]:
-    """Return a DistributionPoint's name: one URL (RFC 5280 section 4.2.1.13)."""
-    name = x509.GeneralName("uniform_resource_identifier", url)
-    return {"distribution_point": x509.DistributionPointName("full_name", [name])}
 
 
 def build_tbs(
@@ -223,7 +203,7 @@ def validity(not_before: datetime, days: int) -> tuple[datetime, datetime]:
 
 
 def _time(moment: datetime) -> bytes:
-    if moment.year >= _FIRST_GENERALIZED_YEAR:
+    if moment.year >= FIRST_GENERALIZED_YEAR:
         return der.generalized_time(moment)
     return der.wrap(der.UTC_TIME, moment.strftime("%y%m%d%H%M%SZ").encode())
 

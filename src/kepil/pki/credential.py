@@ -1,16 +1,20 @@
 """A certificate together with the key that it certifies, as a service holds them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from asn1crypto import pem, x509
 
 from kepil.errors import KepilError
 from kepil.pki import algorithm
-from kepil.pki.settings import KeySettings
 from kepil.pki.signer import Signer
 from kepil.pki.verifier import Verifier
+
+if TYPE_CHECKING:  # settings bring what validates them, which takes longer than reading a certificate
+    from kepil.pki.settings import KeySettings
 
 
 class CredentialError(KepilError):

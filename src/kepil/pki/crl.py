@@ -15,8 +15,8 @@ from asn1crypto import core, crl, x509
 
 from kepil.errors import KepilError
 from kepil.pki import der
-from kepil.pki.certificate import authority_key_identifier, distribution_point, encode_time
 from kepil.pki.der import Reader
+from kepil.pki.fields import authority_key_identifier, distribution_point, encode_time
 from kepil.pki.signer import Signer
 from kepil.pki.verifier import Verifier
 

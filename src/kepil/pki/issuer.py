@@ -1,6 +1,9 @@
 """One issuing authority: a certificate and its key, and certificates made with them (RFC 5280)."""
 
+import ssl
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +20,9 @@ from kepil.pki.request import Asked
 from kepil.pki.settings import AuthoritySettings
 from kepil.pki.signer import Signer
 from kepil.pki.verifier import Verifier
+
+THREADS = 8
+"""Signatures that a module which is elsewhere, an HSM, is asked for at once."""
 
 
 class SelfCheckError(KepilError):
@@ -52,9 +58,11 @@ class Issuer:
         """Read the certificate. Raises CredentialError."""
         self.settings = settings
         self.certificate = read_certificate(settings.certificate)
+        self.certificate_pem = ssl.DER_cert_to_PEM_cert(self.certificate.dump())
         self._public_key = self.certificate.public_key.dump()
         self._lock = threading.Lock()
         self._opened: _Keys | None = None
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"sign-{settings.name}")
         self._forms: dict[tuple[int, bool], tuple[Profile, CertificateForm]] = {}
 
     @property
@@ -126,6 +134,18 @@ class Issuer:
             f"serial {serial:x}", der.Reader(certificate).enter(der.SEQUENCE).whole(der.SEQUENCE), signature
         )
         return Certified(certificate, serial, begin, end)
+
+    def certify_each(self, several: Sequence[tuple[Profile, Asked, int | None]]) -> list[Certified | Exception]:
+        """`certify` of each, or what it raised. A key that signs elsewhere signs several at once."""
+        if len(several) > 1 and not self.signer.in_process:
+            return list(self._threads.map(self._certify, several))
+        return [self._certify(each) for each in several]
+
+    def _certify(self, one: tuple[Profile, Asked, int | None]) -> Certified | Exception:
+        try:
+            return self.certify(*one)
+        except Exception as error:
+            return error
 
     def _form(self, profile: Profile, *, host_names: bool) -> CertificateForm:
         place = (id(profile), host_names)

@@ -4,7 +4,7 @@ A `Store` works on one connection inside the caller's transaction; nothing here 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
@@ -67,11 +67,26 @@ class Status:
 _CERTIFICATE = ", ".join(field.name for field in fields(IssuedCertificate))
 _CRL = ", ".join(field.name for field in fields(IssuedCrl))
 _STATUS = ", ".join(field.name for field in fields(Status))
-_INSERT_CERTIFICATE = f"""
-    with status as (insert into status (issuer, serial, not_after) values (%(issuer)s, %(serial)s, %(not_after)s)),
-    certificate as (insert into certificate ({_CERTIFICATE})
-        values ({", ".join(f"%({field.name})s" for field in fields(IssuedCertificate))}))
-    insert into journal (actor, act, object) values (%(requested_by)s, 'certificate.issue', %(object)s)
+_COLUMNS = {
+    "serial": "bytea",
+    "issuer": "text",
+    "subject": "text",
+    "profile": "text",
+    "not_before": "timestamptz",
+    "not_after": "timestamptz",
+    "spki_sha256": "bytea",
+    "der": "bytea",
+    "requested_by": "text",
+    "idempotency_sha256": "bytea",
+    "request_sha256": "bytea",
+}
+_INSERT_CERTIFICATES = f"""
+    with new as (select * from unnest({", ".join(f"%s::{kind}[]" for kind in _COLUMNS.values())})
+        as new ({", ".join(_COLUMNS)})),
+    status as (insert into status (issuer, serial, not_after) select issuer, serial, not_after from new),
+    certificate as (insert into certificate ({", ".join(_COLUMNS)}) select {", ".join(_COLUMNS)} from new)
+    insert into journal (actor, act, object) select requested_by, 'certificate.issue',
+        jsonb_build_object('authority', issuer, 'serial', encode(serial, 'hex'), 'profile', profile) from new
 """  # noqa: S608 -- own names
 
 
@@ -87,32 +102,32 @@ class Store:
         """The certificate with this serial number, whatever authority issued it."""
         return self._certificate("serial", encode_serial(serial))
 
-    def earlier_certificates(self, spki_sha256: bytes, idempotency_sha256: bytes | None) -> list[IssuedCertificate]:
-        """The certificates issued for this key (CP-3.3) or to this idempotency key: one, or two, or none.
+    def earlier_certificates(
+        self, spki_sha256: Sequence[bytes], idempotency_sha256: Sequence[bytes]
+    ) -> list[IssuedCertificate]:
+        """The certificates issued for any of these keys (CP-3.3) or to any of these idempotency keys.
 
-        Nobody else gets an answer for either until the transaction ends, so that at most one certificate is signed.
+        Nobody else gets an answer for one of them until the transaction ends, so that at most one certificate is
+        signed. The locks are taken in order, lest two transactions wait for each other.
         """
-        locks = [_lock_number("key", spki_sha256)]
-        if idempotency_sha256:
-            locks.append(_lock_number("idempotency", idempotency_sha256))
+        locks = {_lock_number("key", each) for each in spki_sha256}
+        locks |= {_lock_number("idempotency", each) for each in idempotency_sha256}
         with self._connection.cursor(row_factory=class_row(IssuedCertificate)) as cursor:
             cursor.execute(
-                f"select {_CERTIFICATE} from earlier_certificates(%s, %s, %s)",  # noqa: S608 -- own names
-                [sorted(locks), spki_sha256, idempotency_sha256],
+                f"select {_CERTIFICATE} from earlier_certificates(%s, %s::bytea[], %s::bytea[])",  # noqa: S608 -- own names
+                [sorted(locks), list(spki_sha256), list(idempotency_sha256)],
             )
             return cursor.fetchall()
 
-    def insert_certificate(self, certificate: IssuedCertificate) -> None:
-        """Record a certificate as issued and not revoked, and in the journal who had it issued, in one statement.
+    def insert_certificates(self, *certificates: IssuedCertificate) -> None:
+        """Record certificates as issued and not revoked, and in the journal who had them issued, in one statement.
 
         Raises psycopg.errors.UniqueViolation for a known key.
         """
-        thing = {
-            "authority": certificate.issuer,
-            "serial": certificate.serial.hex(),
-            "profile": certificate.profile,
-        }
-        self._connection.execute(_INSERT_CERTIFICATE, {**vars(certificate), "object": Jsonb(thing)})
+        if certificates:
+            self._connection.execute(
+                _INSERT_CERTIFICATES, [[getattr(each, name) for each in certificates] for name in _COLUMNS]
+            )
 
     # Status
 

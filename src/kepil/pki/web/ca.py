@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -25,10 +26,12 @@ from starlette.routing import Route
 from kepil.errors import KepilError
 from kepil.pki.authority import CertificateAuthority, parse_serial
 from kepil.pki.credential import CredentialError
+from kepil.pki.issuance import Order
 from kepil.pki.settings import CaSettings, SettingsError
 from kepil.pki.signer import SignerError
 from kepil.pki.signing import SigningThreads
 from kepil.pki.store import SESSION_OPTIONS, IssuedCertificate
+from kepil.pki.together import Together
 from kepil.pki.web.body import BodyTooLargeError, read_body
 from kepil.pki.web.log import configure_logging
 
@@ -86,6 +89,7 @@ class Api:
         self._pool = pool
         self._officers = frozenset(officers)
         self._threads = SigningThreads()
+        self._together = {name: Together(partial(authority.issue_together, name)) for name in authority.names}
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -95,6 +99,8 @@ class Api:
         try:
             yield
         finally:
+            for together in self._together.values():
+                together.close()
             self._threads.close()
             self._pool.close()
 
@@ -112,12 +118,10 @@ class Api:
         authority, profile = _parameter(request, "authority"), _parameter(request, "profile")
         body = await _body(request)
 
-        def issue() -> IssuedCertificate:
-            self._authority.subscriber_profile(profile)
-            key = request.headers.get("idempotency-key")
-            return self._authority.issue(body, profile, authority, officer, idempotency_key=key)
-
-        issued = await self._threads.run(issue)
+        self._authority.subscriber_profile(profile)
+        name = self._authority.issuer(authority).name
+        order = Order(body, profile, officer, idempotency_key=request.headers.get("idempotency-key"))
+        issued = await self._together[name].run(order)
         response = self._certificate(request, issued, HTTPStatus.CREATED)
         response.headers["Location"] = f"/v1/certificates/{issued.serial.hex()}"
         return response
@@ -173,8 +177,7 @@ class Api:
         """The certificate as DER where the client asks for `application/pkix-cert`, else as PEM with its issuer's."""
         if "application/pkix-cert" in request.headers.get("accept", ""):
             return Response(issued.der, status, media_type="application/pkix-cert")
-        issuer = self._authority.issuer(issued.issuer).certificate.dump()
-        chain = "".join(ssl.DER_cert_to_PEM_cert(der) for der in (issued.der, issuer))
+        chain = ssl.DER_cert_to_PEM_cert(issued.der) + self._authority.issuer(issued.issuer).certificate_pem
         return Response(chain, status, media_type="application/pem-certificate-chain")
 
 

@@ -1,6 +1,7 @@
 """The issuing CA over a real database, its keys in files."""
 
 import hashlib
+import itertools
 import subprocess
 import tempfile
 import threading
@@ -20,8 +21,6 @@ from kepil.pki.authority import (
     CertificateAuthority,
     CrlError,
     CrlKind,
-    IdempotencyKeyReusedError,
-    KeySeenBeforeError,
     ProfileNotForSubscribersError,
     UnknownAuthorityError,
     UnknownCertificateError,
@@ -29,13 +28,14 @@ from kepil.pki.authority import (
     UnknownReasonError,
     parse_serial,
 )
+from kepil.pki.issuance import IdempotencyKeyReusedError, KeySeenBeforeError, Order
 from kepil.pki.issuer import SelfCheckError
 from kepil.pki.name import DistinguishedName
 from kepil.pki.public_key import PublicKeyError, WeakKeyError
-from kepil.pki.request import RequestError
+from kepil.pki.request import MalformedRequestError, RequestError
 from kepil.pki.settings import CaSettings
 from kepil.pki.signer import Signer, SignerError
-from kepil.pki.store import SESSION_OPTIONS, IssuedCrl, Store
+from kepil.pki.store import SESSION_OPTIONS, IssuedCertificate, IssuedCrl, Store
 from tests.unit.pki.ca.conftest import P256, openssl
 from tests.unit.pki.ca.conftest import PERSON as PERSON_NAME
 
@@ -266,6 +266,73 @@ def test_a_key_of_old_under_a_new_idempotency_key_is_refused(estate: Estate) -> 
     estate.authority.issue(estate.new_request(), PERSON, "nca-rsa", OFFICER, idempotency_key="two")
     with pytest.raises(IdempotencyKeyReusedError):
         estate.authority.issue(request, PERSON, "nca-rsa", OFFICER, idempotency_key="two")
+
+
+def orders(*requests: bytes, **options: Any) -> list[Order]:
+    return [Order(request, PERSON, OFFICER, **options) for request in requests]
+
+
+def test_several_at_once_share_a_transaction(estate: Estate) -> None:
+    """What is refused, or cannot be signed, hinders none beside it."""
+    one, two = estate.new_request(), estate.new_request()
+    seen = estate.new_request()
+    old = estate.authority.issue(seen, PERSON, "nca-rsa", OFFICER, idempotency_key="old")
+    asked = [*orders(one, b"no request", two, seen), *orders(seen, idempotency_key="old"), Order(one, "alien", OFFICER)]
+    first, refused, second, known, repeated, alien = estate.authority.issue_together("nca-rsa", asked)
+    assert isinstance(first, IssuedCertificate)
+    assert isinstance(second, IssuedCertificate)
+    assert repeated == old
+    assert [type(each) for each in (refused, known, alien)] == [
+        MalformedRequestError,
+        KeySeenBeforeError,
+        UnknownProfileError,
+    ]
+    for table in ("certificate", "status", "journal"):
+        assert estate.rows(f"select count(*), count(distinct xmin::text) from {table}") == [(3, 2)]  # noqa: S608
+    assert estate.rows("select der from certificate order by serial") == sorted(
+        [(old.der,), (first.der,), (second.der,)]
+    )
+
+
+def test_one_key_twice_at_once_is_certified_once(estate: Estate) -> None:
+    request = estate.new_request()
+    first, second = estate.authority.issue_together("nca-rsa", orders(request, request))
+    assert isinstance(first, IssuedCertificate)
+    assert isinstance(second, KeySeenBeforeError)
+    again = estate.new_request()
+    outcomes = estate.authority.issue_together("nca-rsa", orders(again, again, idempotency_key="one"))
+    assert isinstance(outcomes[0], IssuedCertificate)
+    assert outcomes[0] == outcomes[1]
+    (other,) = estate.authority.issue_together("nca-rsa", orders(estate.new_request(), idempotency_key="one"))
+    assert isinstance(other, IdempotencyKeyReusedError)
+    assert estate.rows("select count(*) from certificate") == [(2,)]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_of_several_only_what_verifies_is_recorded(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch, *, elsewhere: bool
+) -> None:
+    """Threat: a module signs rubbish once; whether it signs them one by one or, an HSM, at once."""
+    own, sign, times = estate.authority.issuer("nca-rsa").signer, Signer.sign_digest, itertools.count(1)
+    own.in_process = not elsewhere
+
+    def rubbish_once(signer: Signer, value: bytes) -> bytes:
+        return sign(signer, value[::-1] if signer is own and next(times) == 2 else value)
+
+    monkeypatch.setattr(Signer, "sign_digest", rubbish_once)
+    outcomes = estate.authority.issue_together("nca-rsa", orders(*(estate.new_request() for _ in range(3))))
+    assert sorted(type(each).__name__ for each in outcomes) == ["IssuedCertificate"] * 2 + ["SelfCheckError"]
+    assert estate.rows("select count(*) from certificate") == [(2,)]
+
+
+def test_when_the_database_fails_none_of_several_is_issued(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_store: Store, *_certificates: IssuedCertificate) -> None:
+        raise psycopg.OperationalError("the server has closed the connection")
+
+    monkeypatch.setattr(Store, "insert_certificates", fail)
+    outcomes = estate.authority.issue_together("nca-rsa", orders(estate.new_request(), estate.new_request()))
+    assert [type(each) for each in outcomes] == [psycopg.OperationalError] * 2
+    assert estate.rows("select count(*) from certificate") == [(0,)]
 
 
 def test_a_known_weak_key_is_refused(

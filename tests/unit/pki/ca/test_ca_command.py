@@ -11,7 +11,7 @@ import pytest
 from asn1crypto import pem, x509
 
 from kepil.commands import ca
-from kepil.pki.authority import KeySeenBeforeError
+from kepil.pki.issuance import KeySeenBeforeError
 from kepil.pki.publish import PublishError
 from kepil.pki.settings import CaSettings
 

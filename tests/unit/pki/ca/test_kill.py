@@ -21,6 +21,7 @@ from asn1crypto.crl import CertificateList
 
 from kepil.commands import ca
 from kepil.pki.authority import CertificateAuthority
+from kepil.pki.issuance import Order
 from kepil.pki.settings import CaSettings
 from kepil.pki.signer import Signer
 from tests.unit.pki.ca.repository import Host, served
@@ -134,6 +135,29 @@ def test_an_issue(authority: CertificateAuthority, ca_settings: CaSettings, new_
             assert len(serials(connection, "select encode(serial, 'hex') from certificate")) == requests
     assert left_by_the_dead == sorted(left_by_the_dead), "once committed, it stays"
     assert left_by_the_dead.count(True) == 2, "what died after the commit, and what lived"
+
+
+def test_several_issued_at_once(
+    authority: CertificateAuthority, ca_settings: CaSettings, new_request: Callable[[], bytes]
+) -> None:
+    """All of them or none, and each is there once when all are asked for again."""
+    several = 3
+
+    def arguments() -> dict[str, Any]:
+        requests = [new_request() for _ in range(several)]
+        orders = [Order(each, "natural-person", OFFICER, idempotency_key=each.hex()) for each in requests]
+        return {"authority": "nca-rsa", "orders": orders}
+
+    with psycopg.connect(ca_settings.database, autocommit=True) as connection:
+        for rounds, given in enumerate(walk(ca_settings, "issue_together", arguments), start=1):
+            certificates = serials(connection, "select encode(serial, 'hex') from certificate")
+            assert len(certificates) in ((rounds - 1) * several, rounds * several)
+            assert certificates == serials(connection, "select object ->> 'serial' from journal")
+            outcomes = authority.issue_together(**given)
+            assert {getattr(each, "serial", b"").hex() for each in outcomes} <= set(
+                serials(connection, "select encode(serial, 'hex') from certificate")
+            )
+            assert len(serials(connection, "select encode(serial, 'hex') from certificate")) == rounds * several
 
 
 @pytest.mark.parametrize("kind", ["full", "delta"])

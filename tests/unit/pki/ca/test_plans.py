@@ -58,14 +58,14 @@ def some_serial(connection: psycopg.Connection[Any]) -> bytes:
 ASKED: dict[str, tuple[Ask, set[str]]] = {
     "a serial number": (lambda c: Store(c).certificate_by_serial(2**100), {"certificate_pkey"}),
     "a key and a retry": (
-        lambda c: Store(c).earlier_certificates(bytes(32), bytes(32)),
+        lambda c: Store(c).earlier_certificates([bytes(32)], [bytes(32)]),
         {"key_seen_once", "idempotency_key_once"},
     ),
     "a status": (lambda c: Store(c).lock_status("nca-rsa", b"\1"), {"status_pkey"}),
     "a revocation": (lambda c: Store(c).revoke("nca-rsa", some_serial(c), 1), {"status_pkey"}),
     "what a delta lists": (
         lambda c: list(
-            encoded_revocations(c, "nca-rsa", since=datetime.now(UTC) - timedelta(hours=1), before=datetime.now(UTC))
+            encoded_revocations([c], "nca-rsa", since=datetime.now(UTC) - timedelta(hours=1), before=datetime.now(UTC))
         ),
         {"revocation_pkey"},
     ),

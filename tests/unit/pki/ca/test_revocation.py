@@ -43,7 +43,7 @@ def test_entries_are_what_python_encodes(database: str, year: int, zone: str) ->
         connection.execute("select set_config('timezone', %s, false)", [zone])
         for serial, reason in zip(SERIALS, reasons, strict=True):
             revoke(connection, serial, at, reason)
-        listed = b"".join(encoded_revocations(connection, "nca-rsa", before=at + timedelta(seconds=1)))
+        listed = b"".join(encoded_revocations([connection], "nca-rsa", before=at + timedelta(seconds=1)))
     expected = [encode_entry(serial, at, reason) for serial, reason in zip(SERIALS, reasons, strict=True)]
     assert split(listed) == sorted(expected)  # of one instant, in any order
 
@@ -58,14 +58,41 @@ def test_pages_fit_together(database: str, monkeypatch: pytest.MonkeyPatch, page
             revoke(connection, serial, moment, 1)
 
         def listed(since: datetime | None, before: datetime) -> list[bytes]:
-            return split(b"".join(encoded_revocations(connection, "nca-rsa", since=since, before=before)))
+            return split(b"".join(encoded_revocations([connection], "nca-rsa", since=since, before=before)))
 
         entries = [encode_entry(serial, moment, 1) for serial, moment in enumerate(moments, start=1)]
         assert listed(None, moments[-1]) == sorted(entries[:-1])
         assert listed(T0, moments[-1] + timedelta(1)) == sorted(entries)
         assert listed(moments[3], moments[-1]) == sorted(entries[3:-1])
         assert listed(moments[-1], moments[-1]) == []
-        assert b"".join(encoded_revocations(connection, "nca-gost", before=moments[-1])) == b""
+        assert b"".join(encoded_revocations([connection], "nca-gost", before=moments[-1])) == b""
+
+
+@pytest.mark.parametrize("page", [1, 5, 1000])
+def test_connections_share_the_reading(database: str, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+    """In the order of revocation, whoever reads faster, and wherever the borders between their parts fall."""
+    for name, value in (("PAGE", page), ("RANGE", 10), ("SAMPLE_PERCENT", 100)):
+        monkeypatch.setattr(revocation, name, value)
+    moments = [T0 + timedelta(seconds=number // 3) for number in range(200)]  # three of an instant
+    with psycopg.connect(database) as one, psycopg.connect(database) as other:
+        for serial, moment in enumerate(moments, start=1):
+            revoke(one, serial, moment, 1)
+        one.commit()
+        readers, read = set[int](), revocation._Reader._read
+
+        def note(reader: revocation._Reader, asked: revocation._Range) -> revocation._Page:
+            readers.add(id(reader))
+            return read(reader, asked)
+
+        monkeypatch.setattr(revocation._Reader, "_read", note)
+        listed = b"".join(encoded_revocations([one, other], "nca-rsa", since=T0, before=T0 + timedelta(days=1)))
+    reader, found = Reader(listed), list[bytes]()
+    while reader.more():
+        found.append(reader.whole(SEQUENCE))
+    assert sorted(found) == sorted(encode_entry(serial, moment, 1) for serial, moment in enumerate(moments, start=1))
+    times = [Reader(entry).enter(SEQUENCE).rest()[-28:-14] for entry in found]
+    assert times == sorted(times)
+    assert len(readers) == 2
 
 
 @pytest.mark.parametrize(("days", "listed"), [(-1, True), (0, True), (1, False)])
@@ -75,7 +102,7 @@ def test_an_expired_certificate_is_listed_once_more(database: str, days: int, li
     with psycopg.connect(database) as connection:
         revoke(connection, 7, T0, 1)
         last = expired + timedelta(days=days)
-        found = list(encoded_revocations(connection, "nca-rsa", before=expired + timedelta(9), expired_since=last))
+        found = list(encoded_revocations([connection], "nca-rsa", before=expired + timedelta(9), expired_since=last))
     assert bool(found) is listed
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from asn1crypto import pem, x509
 
-from kepil.pki.certificate import CertificateError, build_tbs, encode_time, new_serial, sign_certificate
+from kepil.pki.certificate import build_tbs, new_serial, sign_certificate
+from kepil.pki.fields import CertificateError, encode_time
 from kepil.pki.name import DistinguishedName
 from kepil.pki.profile import Profile
 from kepil.pki.signer import Signer

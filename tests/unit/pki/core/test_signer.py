@@ -1,5 +1,6 @@
 """Keys sign through OpenSSL, and say plainly when they cannot."""
 
+import gc
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from kepil.pki import signer as signer_module
-from kepil.pki.openssl import OpenSSLError
+from kepil.pki.openssl import Context, OpenSSLError, lib
 from kepil.pki.signer import Signer, SignerError
 from kepil.pki.verifier import Verifier
 
@@ -123,3 +124,29 @@ def test_a_message_in_parts_is_the_same_message(
         assert verifier.verify(b"message", each)
         assert verifier.verify_parts(iter([b"m", b"essage"]), each)
         assert not verifier.verify_parts(iter([b"m", b"essag"]), each)
+
+
+def test_a_key_is_freed_before_its_context(key_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threat: a lost key is collected with the error that names it, in any order, and the process dies."""
+    freed = list[int | str]()
+
+    class Recorded(Context):
+        def __del__(self) -> None:  # type: ignore[override]
+            freed.append("context")
+            super().__del__()
+
+    def free(pointer: int) -> None:
+        freed.append(pointer)
+        free_for_good(pointer)
+
+    path = str(key_file("p256", ""))
+    older = [Recorded()]  # than the key, so that a collector that goes by age comes to it first
+    free_for_good = lib.EVP_PKEY_free
+    monkeypatch.setattr(signer_module, "Context", lambda _config: older.pop())
+    monkeypatch.setattr(lib, "EVP_PKEY_free", free)
+    signer = Signer.open(path)
+    key, cycle = signer._key.pointer, list[object]([signer])
+    cycle.append(cycle)
+    del signer, cycle
+    gc.collect()
+    assert [each for each in freed if each in (key, "context")] == [key, "context"]
