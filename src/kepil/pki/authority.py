@@ -66,6 +66,12 @@ class ProfileNotForSubscribersError(AuthorityError):
     code = "profile-not-for-subscribers"
 
 
+class NotIssuingError(AuthorityError):
+    """The authority revokes, makes CRLs and certifies its own services, but issues to no subscriber (CP-5.6)."""
+
+    code = "authority-not-issuing"
+
+
 class KeySeenBeforeError(AuthorityError):
     """The key already has, or had, a certificate (CP-3.3, CP-4.6)."""
 
@@ -177,6 +183,9 @@ class CertificateAuthority:
                 return repeated
             if earlier:
                 raise KeySeenBeforeError("this key has had a certificate before: make a new key (CP-3.3)")
+            if chosen.subscriber and not issuer.settings.issues:
+                issuing = ", ".join(name for name, one in self._issuers.items() if one.settings.issues)
+                raise NotIssuingError(f"{authority} issues to no subscriber now: apply to one of {issuing}")
             certified = issuer.certify(chosen, asked, days)
             row = IssuedCertificate(
                 serial=encode_serial(certified.serial),
