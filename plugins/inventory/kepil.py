@@ -24,6 +24,7 @@ from kepil.estate import guards
 from kepil.estate.model import Estate, EstateError
 from kepil.estate.model import Host as EstateHost
 from kepil.estate.sources import files_that_state
+from kepil.pki.generation import authorities, current, refuse_unknown
 from kepil.pki.hierarchy import chosen
 from kepil.pki.profile import ProfileError
 
@@ -36,7 +37,8 @@ description:
     that no playbook ever reaches a host from a wrong inventory.
   - Sets C(estate_zone), C(estate_address), C(estate_fqdn) and C(estate_rules) for each host, C(estate_names) for all,
     C(ansible_host), and C(ansible_become) where operators come by SSH.
-  - Sets C(pki_hierarchies) for all, the hierarchies of C(pki_hierarchies_known) that C(pki_families) lists.
+  - Sets C(pki_hierarchies) for all, the hierarchies of C(pki_hierarchies_known) that C(pki_families) lists, in the
+    generation that issues; and C(pki_authorities), all generations of them that C(pki_generations) states.
   - In every environment but development and those of Molecule, nothing that only development may hold lets a run
     begin; C(estate_guard_rails_lifted) names the guard rails that a rehearsal goes without.
   - There, too, a run begins only under an approved change record, or it has no hosts; C(estate_change_branch) is the
@@ -184,13 +186,17 @@ def add_derived_groups(inventory: InventoryData, variables: dict[str, Any]) -> N
 
 
 def choose_hierarchies(inventory: InventoryData, variables: dict[str, Any]) -> None:
-    """Set the hierarchies that the environment has. Raise AnsibleParserError where what is stated of them is wrong."""
+    """Set the hierarchies that the environment has, and all generations of them. Raise AnsibleParserError."""
     if known := variables.get("pki_hierarchies_known"):
         try:
             hierarchies = chosen(known, variables.get("pki_families", list(known)))
+            generations = variables.get("pki_generations", {})
+            refuse_unknown(known, generations)
+            made = authorities(hierarchies, generations)
         except ProfileError as error:
             raise AnsibleParserError(str(error)) from error
-        inventory.set_variable("all", "pki_hierarchies", trusted(hierarchies))
+        inventory.set_variable("all", "pki_hierarchies", trusted(current(made)))
+        inventory.set_variable("all", "pki_authorities", trusted(made))
 
 
 def derived_variables(estate: Estate, host: EstateHost, connection: str | None) -> dict[str, Any]:

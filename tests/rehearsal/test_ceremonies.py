@@ -26,6 +26,7 @@ from tests.estate.everywhere import everywhere, run
 
 RECORDS = Path("ceremonies/rehearsal")
 PEOPLE, BUNDLES = RECORDS / "people", RECORDS / "bundles"
+GENERATIONS = Path("inventories/rehearsal/group_vars/all/generations.yml")
 RSA = ("--families", "rsa")
 SOURCES = [f"inventories/{name}" for name in ("common", "production", "rehearsal", "estate.kepil.yml")]
 OPENING = """security-officer-1 custodian-1 custodian-2 operator-1 witness-1 auditor-1
@@ -69,6 +70,11 @@ def kepil(*words: str | Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def state(**generations: Any) -> None:
+    """What the rehearsal's inventory says of generations from now on; the file is none of the project's."""
+    GENERATIONS.write_text(json.dumps({"pki_generations": generations}), encoding="utf-8")
 
 
 class Ceremonies:
@@ -169,6 +175,7 @@ def ceremonies(estate: Estate) -> Iterator[Ceremonies]:
         )
         subprocess.run(words, check=True, capture_output=True)
     yield Ceremonies(estate)
+    GENERATIONS.unlink(missing_ok=True)
     everywhere(watched, lambda host: run(estate, host, "sh", "-c", UNWATCH))
 
 
@@ -197,7 +204,8 @@ def test_a_backup_is_restored_to_the_second_module(ceremonies: Ceremonies, on: C
 @pytest.mark.clause("CP-6.1")
 def test_killed_in_the_middle_of_an_act_it_goes_on(ceremonies: Ceremonies) -> None:
     """Killed when the key is made and the journal does not say so yet."""
-    made = RECORDS / "keys/nca-rsa-next.json"
+    state(rsa={"next": {"issuing": 2, "ocsp": 2, "tsp": 2}})
+    made = RECORDS / "keys/nca-rsa-2.json"
     with subprocess.Popen(
         ceremonies.command("rekey", *RSA), stdout=subprocess.DEVNULL, start_new_session=True
     ) as begun:
@@ -208,8 +216,8 @@ def test_killed_in_the_middle_of_an_act_it_goes_on(ceremonies: Ceremonies) -> No
     key = json.loads(made.read_text())["public_key_sha256"]
     bundle = ceremonies.hold("rekey", *RSA)
     assert len(told(bundle, "resumed")) == 1
-    (performed,) = [one for one in told(bundle, "performed") if one["step"] == "key-nca-rsa"]
-    assert performed["evidence"]["made"]["key:nca-rsa-next"]["sha256"] == key
+    (performed,) = [one for one in told(bundle, "performed") if one["step"] == "key-nca-rsa-2"]
+    assert performed["evidence"]["made"]["key:nca-rsa-2"]["sha256"] == key
 
 
 def root_crl(path: Path | str = RECORDS / "krnca-rsa.crl") -> tuple[int, str]:
@@ -291,6 +299,8 @@ def test_what_the_revoked_nca_made_is_not_deployed(ceremonies: Ceremonies) -> No
 @pytest.mark.long
 @pytest.mark.clause("CP-6.2")
 def test_keys_whose_time_is_over_are_destroyed(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
+    """The first generation's, once the inventory speaks of the second alone."""
+    state(gost={"issuing": 2, "ocsp": 2, "tsp": 2})
     ceremonies.hold("destruction", "--families", "gost")
     on("ca01")("test ! -e /etc/kepil/keys/nca/nca-gost.pem")
     for name, key in (("ocsp01", "ocsp"), ("ocsp02", "ocsp"), ("tsp01", "tsp"), ("tsp02", "tsp")):
@@ -300,7 +310,7 @@ def test_keys_whose_time_is_over_are_destroyed(ceremonies: Ceremonies, on: Calla
 @pytest.mark.long
 @pytest.mark.clause("CP-5.8")
 def test_the_service_ends(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
-    following = json.loads((RECORDS / "nca-rsa-next.json").read_text())["serial"].upper()
+    following = json.loads((RECORDS / "nca-rsa-2.json").read_text())["serial"].upper()
     bundle = ceremonies.hold("end_of_service", *RSA)
     assert following in root_crl()[1]
     assert not list((RECORDS / "keys").glob("*-rsa*.json"))

@@ -30,11 +30,13 @@ def request_file(host: Any) -> str:
     return f"{FOLDER}/request.pem"
 
 
-def post(host: Any, door: str, file: str, tls: str = TLS, extra: str = "") -> tuple[str, str]:
+def post(
+    host: Any, door: str, file: str, tls: str = TLS, extra: str = "", authority: str = "nca-rsa-2"
+) -> tuple[str, str]:
     """Status and body of a request to issue a certificate for an information system."""
     answer = host.run(
         f"curl -sS {tls} {extra} -w '\\n%{{http_code}}' -H 'Content-Type: application/pkcs10' --data-binary @{file} "
-        f"'{door}/v1/certificates?authority=nca-rsa&profile=information-system'"
+        f"'{door}/v1/certificates?authority={authority}&profile=information-system'"
     )
     body, _, status = answer.stdout.rpartition("\n")
     return status, body or answer.stderr
@@ -47,6 +49,17 @@ def test_issues(host: Any, door: str, request_file: str) -> None:
     subject = host.check_output("printf %%s %s | openssl x509 -noout -subject -issuer -pubkey", body)
     assert "CN=client.example.kz" in subject.replace(" ", "")
     assert host.check_output(f"openssl pkey -in {FOLDER}/key.pem -pubout").strip() in subject
+
+
+@pytest.mark.clause("CP-5.6")
+def test_a_former_generation_issues_to_nobody(host: Any, door: str, request_file: str) -> None:
+    """Threat: certificates of a key that shall end outlive it."""
+    status, body = post(host, door, request_file, authority="nca-rsa")
+    assert (status, json.loads(body)["code"]) == ("403", "authority-not-issuing")
+    issued = host.check_output(
+        "printf %%s %s | openssl x509 -noout -issuer -nameopt utf8,sep_multiline", post(host, door, request_file)[1]
+    )
+    assert issued.strip().endswith("(RSA) G2")
 
 
 def test_same_key_is_refused(host: Any, door: str, request_file: str) -> None:

@@ -10,10 +10,11 @@ FOLDER = "/root/molecule-ca"
 FILES = ("{issuing}.crl", "{issuing}-delta.crl", "{root}.crl")
 
 
-@pytest.fixture(params=["rsa", "gost"])
+@pytest.fixture(params=["nca-rsa", "nca-rsa-2", "nca-gost"])
 def published(host: Any, variables: dict[str, Any], request: pytest.FixtureRequest) -> dict[str, str]:
-    """Names of a family's root and issuing CA; their certificates lie in FOLDER in PEM, their CRLs in DER."""
-    names = {member: variables["pki_hierarchies"][request.param][member]["name"] for member in ("root", "issuing")}
+    """Names of an issuing CA and its root; their certificates lie in FOLDER in PEM, their CRLs in DER."""
+    (found,) = (one for one in variables["pki_authorities"] if one["issuing"]["name"] == request.param)
+    names = {member: found[member]["name"] for member in ("root", "issuing")}
     files = [*(name.format(**names) for name in FILES), *(f"{name}.pem" for name in names.values())]
     for file in files:
         host.check_output(
@@ -24,8 +25,8 @@ def published(host: Any, variables: dict[str, Any], request: pytest.FixtureReque
 
 @pytest.mark.clause("CP-2.2")
 @pytest.mark.parametrize("file", FILES)
-def test_each_familys_crls_are_signed_by_their_ca(host: Any, published: dict[str, str], file: str) -> None:
-    """For RSA certificates and for GOST certificates: OpenSSL and GnuTLS verify them, and refuse them once changed."""
+def test_each_cas_crls_are_signed_by_it(host: Any, published: dict[str, str], file: str) -> None:
+    """For RSA, its former generation, and GOST: OpenSSL and GnuTLS verify them, and refuse them once changed."""
     ca, crl = published["root" if file.startswith("{root}") else "issuing"], file.format(**published)
     for name, expected in ((crl, True), (f"changed-{crl}", False)):
         openssl = "OPENSSL_CONF=/etc/ssl/openssl-gost.cnf openssl crl -inform DER -noout"
@@ -39,8 +40,8 @@ def test_each_familys_crls_are_signed_by_their_ca(host: Any, published: dict[str
 
 def test_crls_are_published(host: Any, variables: dict[str, Any]) -> None:
     """A complete CRL and a delta of each issuing CA, valid as long as the policy says."""
-    for hierarchy in variables["pki_hierarchies"].values():
-        name = hierarchy["issuing"]["name"]
+    for authority in variables["pki_authorities"]:
+        name = authority["issuing"]["name"]
         for kind, file in (("full", f"{name}.crl"), ("delta", f"{name}-delta.crl")):
             text = host.check_output(
                 "curl -sf %s | openssl crl -inform DER -noout -text -lastupdate -nextupdate",

@@ -50,6 +50,19 @@ def test_the_ca_publishes_and_replaces(host: Any, repository: Any, target: str, 
         assert (file.user, file.mode) == ("www-data", 0o644)
 
 
+@pytest.mark.clause("CP-5.6")
+def test_files_of_a_ca_that_is_no_more_stay_and_nobody_replaces_them(
+    host: Any, repository: Any, variables: dict[str, Any], target: str, authority: str
+) -> None:
+    """Threat: a signature of years ago cannot be verified, for what its certificate points to is gone."""
+    former = authority.removesuffix("-2")
+    assert former != authority
+    repository.check_output(f"echo last > /srv/kepil/repository/published/{former}.crl")
+    reader = host.get_host("ansible://org01")
+    assert reader.check_output(f"curl -sf http://pki.{variables['estate_domain']}/{former}.crl") == "last"
+    assert put(host, f"{target}/{former}.crl", "other") == "403"
+
+
 def test_the_public_reads_what_was_published(host: Any, variables: dict[str, Any], target: str, authority: str) -> None:
     """CP-2.1."""
     put(host, f"{target}/{authority}.crl", "shown")

@@ -23,8 +23,12 @@ KINDS: Final = ("partition", "shares", "key", "request", "certificate", "crl", "
 Thing = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(KINDS)}):[a-z0-9{{}}][a-z0-9._{{}}-]*$")]
 """What steps need and make: kind and name, as `key:krnca-rsa`. In a definition `{name}` stands for a member's name."""
 
-Each = Literal["root", "issuing", "following", "ocsp", "tsp"]
-"""A member of every hierarchy that the environment has; `following` is the key that `rekey` made, where it did."""
+Each = Annotated[str, StringConstraints(pattern=r"^(root|((next|past|other)-)?(issuing|ocsp|tsp))$")]
+"""A member of every hierarchy that the environment has, in the generation that issues.
+
+`next` are those that shall follow, as `pki_generations` has them; `past` those on record that it names no more; `other`
+all on record but the ones that issue.
+"""
 
 
 class DefinitionError(KepilError):
@@ -86,7 +90,7 @@ class Definition(Document):
     purpose: Text
     clauses: Annotated[tuple[Line, ...], Field(min_length=1)]
     roles: dict[Role, Annotated[int, Field(ge=1, le=20)]]
-    holds: dict[Thing, Each | Literal["once"]] = Field(default_factory=dict)
+    holds: dict[Thing, Literal["once"] | Each | tuple[Each, ...]] = Field(default_factory=dict)
     begins: tuple[Name, ...] = ()
     ends: tuple[Name, ...] = ()
     threshold: Annotated[int, Field(ge=2, le=16)] | None = None

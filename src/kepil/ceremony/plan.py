@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ from kepil.ceremony.definition import Definition, DefinitionError, Each, Step, T
 from kepil.ceremony.roles import Role
 from kepil.ceremony.soundness import check
 from kepil.journal.chain import canonical
+from kepil.pki.generation import Authority, Kind, authorities, issuers, members_named
 from kepil.signed.document import Document, Line, Name, parse, write_once
 
 
@@ -51,29 +52,61 @@ class Plan(Document):
 
 @dataclass(frozen=True)
 class Members:
-    """The members of an environment's hierarchies, and the names of the keys that follow some of them."""
+    """The members of an environment's hierarchies in all their generations, and the names of the keys on record."""
 
     hierarchies: Mapping[str, Any]
-    following: Collection[str]
+    made: Sequence[Authority]
+    recorded: Collection[str]
 
     def words(self, each: Each) -> Iterator[dict[str, str]]:
-        """What `{name}` and the like stand for, for that member of each hierarchy that has it."""
-        for family, hierarchy in self.hierarchies.items():
-            names = {kind: hierarchy[kind]["name"] for kind in ("root", "issuing", "ocsp", "tsp")}
-            member = hierarchy["issuing" if each == "following" else each]
-            name = f"{member['name']}-next" if each == "following" else member["name"]
-            if each != "following" or name in self.following:
-                yield {**names, "name": name, "family": family, "partition": member["partition"]}
+        """What `{name}` and the like stand for, for each such member.
+
+        `{issuing}` is the CA of its generation, which certifies it; `{before}` the one that issues now.
+        """
+        which, _, kind = cast(tuple[str, str, Kind], each.rpartition("-"))
+        issuing = {one["family"]: one["issuing"]["name"] for one in self.made if one["stage"] == "current"}
+        for authority in self.made:
+            names = {one: authority[one]["name"] for one in get_args(Kind) if one in authority}
+            names["before"] = issuing[authority["family"]]
+            for member in self._chosen(authority, which, kind):
+                yield {**names, "name": member["name"], "family": authority["family"], "partition": member["partition"]}
+
+    def _chosen(self, authority: Authority, which: str, kind: Kind) -> Iterable[Mapping[str, Any]]:
+        stage, renewed = authority["stage"], authority["renewal"]
+        match which:
+            case "next" if stage == "next":
+                return [authority[kind]]
+            case "next" if kind in renewed:
+                return [renewed[kind]]
+            case "" if stage == "current":
+                return [authority[kind]]
+            case "past" if stage == "current":
+                return self._recorded(authority, kind, issuers(self.made))
+            case "other" if stage == "current":
+                return self._recorded(authority, kind, {authority[kind]["name"]})
+        return []
+
+    def _recorded(self, authority: Authority, kind: Kind, but: Container[str]) -> Iterable[Mapping[str, Any]]:
+        hierarchy = {authority["family"]: self.hierarchies[authority["family"]]}
+        return [member for member in members_named(hierarchy, kind, self.recorded) if member["name"] not in but]
 
 
 def make_plan(
-    definition: Definition, environment: str, hierarchies: Mapping[str, Any], following: Collection[str] = ()
+    definition: Definition,
+    environment: str,
+    hierarchies: Mapping[str, Any],
+    generations: Mapping[str, Any] | None = None,
+    recorded: Collection[str] = (),
+    used: Collection[str] = (),
 ) -> Plan:
-    """The plan for an environment's `pki_hierarchies`. Raises DefinitionError where it cannot work.
+    """The plan for an environment's hierarchies, as they are known, in the generations of its `pki_generations`.
 
-    `following` names the keys of the environment that follow others (`NAME-next`), as its records have them.
+    `recorded` names the keys of the environment that are on record, `used` those that were destroyed. Raises
+    DefinitionError where it cannot work, or has nothing to act on; ProfileError for generations that contradict each
+    other.
     """
-    members = Members(hierarchies, following)
+    members = Members(hierarchies, authorities(hierarchies, generations or {}), recorded)
+    _refuse_used(definition, members, used)
     try:
         plan = Plan(
             id=definition.id,
@@ -87,8 +120,13 @@ def make_plan(
             steps=tuple(_steps(definition, members)),
         )
     except KeyError as error:
-        known = "name, family, root, issuing, ocsp, tsp, partition, and those only in steps with `each`"
+        known = "name, family, root, issuing, ocsp, tsp, before, partition, and those only in steps with `each`"
         raise DefinitionError(f"{definition.id}: {{{error.args[0]}}} stands for nothing; known are {known}") from error
+    if len(plan.steps) == sum(step.each is None for step in definition.steps) < len(definition.steps):
+        raise DefinitionError(
+            f"{definition.id}: nothing to act on in {environment}: its pki_generations names nothing next that is to "
+            "be made, or all that is on record (docs/ceremonies.md, Generations)"
+        )
     plan.check()
     return plan
 
@@ -102,12 +140,22 @@ def read_plan(path: Path) -> Plan:
     return plan
 
 
+def _refuse_used(definition: Definition, members: Members, used: Collection[str]) -> None:
+    """A number is given once: what a destroyed key had certified is still published under its name."""
+    coming = {each for step in definition.steps if (each := step.each) and each.startswith("next-")}
+    for name in sorted(words["name"] for each in coming for words in members.words(each) if words["name"] in used):
+        raise DefinitionError(
+            f"{definition.id}: {name} was the name of a key that was destroyed: take a higher number in pki_generations"
+        )
+
+
 def _held(definition: Definition, members: Members) -> Iterator[Thing]:
-    for thing, each in definition.holds.items():
-        if each == "once":
+    for thing, which in definition.holds.items():
+        if which == "once":
             yield thing
         else:
-            yield from (thing.format_map(words) for words in members.words(each))
+            each = (which,) if isinstance(which, str) else which
+            yield from dict.fromkeys(thing.format_map(words) for one in each for words in members.words(one))
 
 
 def _steps(definition: Definition, members: Members) -> Iterator[Step]:

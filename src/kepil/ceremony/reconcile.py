@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -46,12 +47,18 @@ def _refuse_left_over(course: Course) -> None:
     if not any(step.empty for step in course.plan.steps):
         return
     doomed = _doomed(course)
-    held = {name for name in course.accounts[-1] if name.removesuffix("-next") in doomed}
+    stems = {_stem(name) for name in doomed}
+    held = {name for name in course.accounts[-1] if _stem(name) in stems}
     if left := sorted(held if course.current.empty else held - doomed):
         raise ReconciliationError(
             f"no key may be left when this ceremony ends, and {', '.join(left)} is held and not destroyed: find out "
             "why; where the plan does not name it, abort, and make the plan anew where its record is"
         )
+
+
+def _stem(name: str) -> str:
+    """What all generations of a key are called (`kepil.pki.generation`)."""
+    return re.sub(r"-[0-9]+$", "", name)
 
 
 def _doomed(course: Course) -> set[str]:

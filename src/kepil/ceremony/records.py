@@ -216,9 +216,14 @@ class Records:
         return target
 
 
-def following(records: Path) -> list[str]:
-    """Names of the keys on record that follow others (`rekey`)."""
-    return sorted(path.stem for path in (records / "keys").glob("*-next.json"))
+def recorded(records: Path) -> list[str]:
+    """Names of the keys on record, in the folder of an environment; those that were destroyed are not among them."""
+    return sorted(path.stem for path in (records / "keys").glob("*.json"))
+
+
+def used(records: Path) -> set[str]:
+    """Names under which a key was certified that was destroyed since."""
+    return {path.stem for path in (records / RETIRED).glob("*/*.crt")}
 
 
 def _account(accounts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

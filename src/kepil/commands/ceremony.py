@@ -130,16 +130,16 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _planned(name: str, environment: str, families: str | None) -> Plan:
     from kepil.ceremony.definition import read_definition
     from kepil.ceremony.plan import make_plan
-    from kepil.ceremony.records import following
+    from kepil.ceremony.records import recorded, used
     from kepil.estate.inventory import all_variables, environment_sources, read_listing
     from kepil.pki.hierarchy import chosen
 
     definition = read_definition(SCRIPTS / f"{name}.yml")
     everywhere = all_variables(read_listing(environment_sources(Path("inventories"), environment)))
-    hierarchies = everywhere["pki_hierarchies"]
-    if families is not None:
-        hierarchies = chosen(everywhere["pki_hierarchies_known"], families.split(","))
-    return make_plan(definition, environment, hierarchies, following(CEREMONIES / environment))
+    names = families.split(",") if families is not None else everywhere["pki_families"]
+    hierarchies, generations = chosen(everywhere["pki_hierarchies_known"], names), everywhere.get("pki_generations", {})
+    records = CEREMONIES / environment
+    return make_plan(definition, environment, hierarchies, generations, recorded(records), used(records))
 
 
 def _script(arguments: argparse.Namespace) -> int:

@@ -101,6 +101,11 @@ class CertificateAuthority:
         """The authorities' names."""
         return list(self._issuers)
 
+    @property
+    def _issuing(self) -> list[str]:
+        """Names of the authorities that issue to subscribers."""
+        return [name for name, one in self._issuers.items() if one.settings.issues]
+
     def issuer(self, authority: str) -> Issuer:
         """The authority of that name. Raises UnknownAuthorityError."""
         if authority not in self._issuers:
@@ -171,7 +176,7 @@ class CertificateAuthority:
         """Issue them in one transaction, which has been committed then."""
         try:
             with self._connect() as connection:
-                outcomes, new = issue(connection, issuer, several)
+                outcomes, new = issue(connection, issuer, several, self._issuing)
         except Exception as error:
             return [error] * len(several)
         for row in new:

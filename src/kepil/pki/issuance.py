@@ -37,6 +37,12 @@ class IdempotencyKeyReusedError(AuthorityError):
     code = "idempotency-key-reused"
 
 
+class NotIssuingError(AuthorityError):
+    """The authority revokes, makes CRLs and certifies its own services, but issues to no subscriber (CP-5.6)."""
+
+    code = "authority-not-issuing"
+
+
 @dataclass(frozen=True)
 class Order:
     """What a certificate is asked by: a PKCS #10 request, DER or PEM, the name of a profile, and who asks.
@@ -96,14 +102,14 @@ def apart(several: Sequence[Checked]) -> tuple[list[Checked], list[Checked]]:
 
 
 def issue(
-    connection: psycopg.Connection[Any], issuer: Issuer, several: Sequence[Checked]
+    connection: psycopg.Connection[Any], issuer: Issuer, several: Sequence[Checked], issuing: Sequence[str]
 ) -> tuple[list[IssuedCertificate | Exception], list[IssuedCertificate]]:
-    """Issue certificates that share neither key nor idempotency key.
+    """Issue certificates that share neither key nor idempotency key. Subscribers' come from those named in `issuing`.
 
     Returns for each, in their order, the certificate or why there is none; and the certificates that are new. One that
     fails does not hinder the others. The caller commits; nothing is issued unless all that are new are recorded. Why
-    there is none: KeySeenBeforeError, IdempotencyKeyReusedError, CertificateError, LintError, SelfCheckError,
-    SignerError. Raises psycopg.Error.
+    there is none: KeySeenBeforeError, IdempotencyKeyReusedError, NotIssuingError, CertificateError, LintError,
+    SelfCheckError, SignerError. Raises psycopg.Error.
     """
     store = Store(connection)
     earlier = store.earlier_certificates(
@@ -114,6 +120,9 @@ def issue(
     for number, checked in enumerate(several):
         if (found := _repeated(checked, earlier)) is not None:
             outcomes[number] = found
+        elif checked.profile.subscriber and issuer.name not in issuing:
+            remedy = f"apply to one of {', '.join(issuing)}"
+            outcomes[number] = NotIssuingError(f"{issuer.name} issues to no subscriber now: {remedy}")
     new = [number for number in range(len(several)) if number not in outcomes]
     wanted = [(several[number].profile, several[number].asked, several[number].order.days) for number in new]
     for number, certified in zip(new, issuer.certify_each(wanted), strict=True):

@@ -221,7 +221,7 @@ class Hierarchy(Data):
 
 def load_profiles(data: Any, where: str = "pki_profiles") -> dict[str, Profile]:
     """Profiles by name. Raises ProfileError; its message begins with `where`, the data's place."""
-    return _validated(TypeAdapter(dict[str, Profile]), data, where)
+    return validated(TypeAdapter(dict[str, Profile]), data, where)
 
 
 def read_profiles(path: Path) -> dict[str, Profile]:
@@ -236,18 +236,19 @@ def read_profiles(path: Path) -> dict[str, Profile]:
 
 def load_member(data: Any) -> Member:
     """A hierarchy's member. Raises ProfileError."""
-    return _validated(TypeAdapter(Member), data, "member")
+    return validated(TypeAdapter(Member), data, "member")
 
 
 def load_hierarchies(data: Any) -> dict[str, Hierarchy]:
     """Hierarchies by name. Raises ProfileError."""
-    return _validated(TypeAdapter(dict[str, Hierarchy]), data, "pki_hierarchies")
+    return validated(TypeAdapter(dict[str, Hierarchy]), data, "pki_hierarchies")
 
 
 T = TypeVar("T")
 
 
-def _validated(adapter: TypeAdapter[T], data: Any, what: str) -> T:
+def validated(adapter: TypeAdapter[T], data: Any, what: str) -> T:
+    """Data of the inventory as the adapter reads it. Raises ProfileError, whose message begins with `what`."""
     try:
         return adapter.validate_python(data)
     except ValidationError as error:

@@ -92,10 +92,11 @@ class Urls(Section):
 
 
 class AuthoritySettings(KeySettings):
-    """An issuing CA."""
+    """An issuing CA; one of another generation than the present (CP-5.6) `issues` to no subscriber."""
 
     name: Name
     urls: Urls
+    issues: bool = True
 
 
 class CrlInterval(Section):

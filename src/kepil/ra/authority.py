@@ -19,6 +19,8 @@ FINAL = (
     "key-seen-before",
 )
 """Codes with which the CA refuses a request for good."""
+ELSEWHERE = ("authority-not-issuing", "idempotency-key-reused")
+"""Codes with which it refuses what another of its authorities issues, or did."""
 
 
 class RefusedByAuthorityError(RegistrationError):
@@ -27,6 +29,10 @@ class RefusedByAuthorityError(RegistrationError):
 
 class AuthorityFailedError(RegistrationError):
     """The CA fails at, or misunderstands, this request; another might go through."""
+
+
+class NotIssuingError(AuthorityFailedError):
+    """The CA issues this under another key, since a re-key (CP-5.6), or has done so."""
 
 
 class Authority:
@@ -80,6 +86,8 @@ def _expect(answer: Answer, status: HTTPStatus) -> Answer:
     code, detail = str(problem.get("code", "none")), str(problem.get("detail", ""))
     if code in FINAL:
         raise RefusedByAuthorityError(code, detail)
+    if code in ELSEWHERE:
+        raise NotIssuingError("authority-unavailable", detail)
     raise AuthorityFailedError("authority-unavailable", f"the CA answers {answer.status}, code {code}: {detail}")
 
 

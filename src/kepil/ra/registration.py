@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ import psycopg
 from asn1crypto import pem, x509
 
 from kepil.pki.request import Asked, check, read_request
-from kepil.ra.authority import Authority, AuthorityFailedError, RefusedByAuthorityError
+from kepil.ra.authority import Authority, AuthorityFailedError, NotIssuingError, RefusedByAuthorityError
 from kepil.ra.https import UnreachableError
 from kepil.ra.messages import (
     Application,
@@ -60,11 +61,12 @@ class Registration:
 
         Raises RegistrationError, and what `kepil.pki.request` raises.
         """
-        request, found = self._examine(asked.request.encode(), asked.profile, asked.authority)
+        authority = self._issuing(asked.authority)
+        request, found = self._examine(asked.request.encode(), asked.profile, authority)
         submission = Submission(
             branch=officer.branch,
             profile=asked.profile,
-            authority=asked.authority,
+            authority=authority,
             request=request,
             request_sha256=hashlib.sha256(request).digest(),
             key_sha256=found.public_key.sha256,
@@ -223,11 +225,15 @@ class Registration:
         with self._connect() as connection:
             connection.execute("select 1")
 
+    def _issuing(self, authority: str) -> str:
+        """The CA that issues to subscribers where this one is applied to (CP-5.6)."""
+        return self._settings.succeeded.get(authority, authority)
+
     def _examine(self, encoded: bytes, profile: str, authority: str) -> tuple[bytes, Asked]:
         """The request in DER, and what it asks for by the profile's rules."""
         if profile not in self._settings.profiles:
             raise RegistrationError("unknown-profile", f"{profile!r} is none of {', '.join(self._settings.profiles)}")
-        if authority not in self._settings.authorities:
+        if self._issuing(authority) not in self._settings.authorities:
             names = ", ".join(self._settings.authorities)
             raise RegistrationError("unknown-authority", f"{authority!r} is none of {names}")
         request = read_request(encoded)
@@ -251,6 +257,11 @@ class Registration:
                 if store.end(row.id, "refused", error.code, was="approved"):
                     store.journal("authority", "application.refuse", application=str(row.id), reason=error.code)
             return True
+        except NotIssuingError as error:
+            if (follows := self._issuing(row.authority)) != row.authority:
+                return self._issue(replace(row, authority=follows))
+            log.error("application=%s is not issued: %s", row.id, error)
+            return True
         except AuthorityFailedError as error:
             log.error("application=%s is not issued: %s", row.id, error)
             return True
@@ -259,7 +270,7 @@ class Registration:
             return False
         with self._connect() as connection:
             store = Store(connection)
-            if store.issued(row.id, serial):
+            if store.issued(row.id, row.authority, serial):
                 store.journal("authority", "certificate.issue", application=str(row.id), serial=serial.hex())
         return True
 

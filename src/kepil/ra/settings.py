@@ -36,6 +36,7 @@ class RaSettings(Settings):
     database: str = Field(description="libpq connection string of the primary")
     authority: Door = Field(description="the CA's API")
     authorities: list[Name] = Field(min_length=1, description="the issuing CAs that may be applied to")
+    succeeded: dict[Name, Name] = Field(default={}, description="for issuing CAs that issue no more, the one that does")
     profiles: dict[str, Profile]
     two_approvers: list[str] = Field(description="profiles by which two officers must approve")
     officers: list[Officer]
@@ -47,6 +48,8 @@ class RaSettings(Settings):
     def _consistent(self) -> Self:
         if closed := [name for name, profile in self.profiles.items() if not profile.subscriber]:
             raise ValueError(f"profiles: {', '.join(closed)} is not for subscribers")
+        if unknown := sorted(set(self.succeeded.values()) - set(self.authorities)):
+            raise ValueError(f"succeeded: {', '.join(unknown)} is none of authorities")
         if unknown := sorted(set(self.two_approvers) - set(self.profiles)):
             raise ValueError(f"two_approvers: {', '.join(unknown)} is no profile for subscribers")
         if twice := _repeated(officer.name for officer in self.officers):

@@ -161,11 +161,11 @@ class Store:
         )
         return updated.rowcount == 1
 
-    def issued(self, application: UUID, serial: bytes) -> bool:
-        """Record that the CA issued; False where that is recorded already."""
+    def issued(self, application: UUID, authority: str, serial: bytes) -> bool:
+        """Record that this CA issued; False where that is recorded already."""
         updated = self._connection.execute(
-            "update application set state = 'issued', serial = %s where id = %s and state = 'approved'",
-            [serial, application],
+            "update application set state = 'issued', authority = %s, serial = %s where id = %s and state = 'approved'",
+            [authority, serial, application],
         )
         return updated.rowcount == 1
 

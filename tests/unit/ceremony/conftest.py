@@ -63,6 +63,17 @@ def planned(folder: Path, content: dict[str, Any], hierarchies: dict[str, Any]) 
     return make_plan(read_definition(file), "trial", hierarchies)
 
 
+NEXT = {family: {"next": {"issuing": 2, "ocsp": 2, "tsp": 2}} for family in FAMILIES}
+"""`pki_generations` that give ceremonies `rekey` and `renewal` something to do."""
+PAST = ("nca-rsa-9", "ocsp-rsa-9", "tsp-gost-9")
+"""Keys on record that NEXT does not name: they give `destruction` something to do."""
+
+
+def estates_plan(name: str, hierarchies: dict[str, Any]) -> Plan:
+    """The plan of one of the estate's ceremonies, where each has something to act on."""
+    return make_plan(read_definition(SCRIPTS / f"{name}.yml"), "development", hierarchies, NEXT, PAST)
+
+
 @pytest.fixture(scope="session")
 def hierarchies() -> dict[str, Any]:
     """The RSA and GOST hierarchies, as the inventory describes them."""

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from kepil.ceremony.definition import LANGUAGES, DefinitionError, read_definition
-from kepil.ceremony.plan import make_plan, read_plan
+from kepil.ceremony.plan import read_plan
 from kepil.signed.document import DocumentError
 
-from .conftest import SCRIPTS, definition, planned, step, text
+from .conftest import SCRIPTS, definition, estates_plan, planned, step, text
 
 Change = Callable[[dict[str, Any]], Any]
 
@@ -20,7 +20,7 @@ Change = Callable[[dict[str, Any]], Any]
 @pytest.mark.clause("CP-6.1")
 @pytest.mark.parametrize("file", sorted(SCRIPTS.glob("*.yml")), ids=lambda file: file.stem)
 def test_the_estates_ceremonies_can_work(file: Path, hierarchies: dict[str, Any]) -> None:
-    plan = make_plan(read_definition(file), "development", hierarchies)
+    plan = estates_plan(file.stem, hierarchies)
     for each in plan.steps:
         for language in LANGUAGES:
             assert "{" not in getattr(each.title, language) + getattr(each.expect, language)

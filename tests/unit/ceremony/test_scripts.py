@@ -10,23 +10,21 @@ from typing import Any
 import pytest
 
 from kepil.ceremony import activation
-from kepil.ceremony.definition import read_definition
 from kepil.ceremony.desk import Unattended
 from kepil.ceremony.engine import Ceremony
 from kepil.ceremony.hold import hold
 from kepil.ceremony.people import NAMESPACE
-from kepil.ceremony.plan import make_plan
 from kepil.ceremony.rehearsal import rehearsal_people, seal_rehearsal
 from kepil.ceremony.stand_in import StandIn
 from kepil.ceremony.verify import verify_bundle
 from kepil.signed.signatures import AllowedSigners
 
-from .conftest import SCRIPTS
+from .conftest import SCRIPTS, estates_plan
 
 
 def rehearsed(name: str, folder: Path, keys: Path, hierarchies: dict[str, Any]) -> Ceremony:
     """A ceremony of the estate that has been played."""
-    plan = make_plan(read_definition(SCRIPTS / f"{name}.yml"), "development", hierarchies)
+    plan = estates_plan(name, hierarchies)
     people = rehearsal_people(plan, keys)
     ceremony = Ceremony.open(folder / "ceremony", plan, people)
     hold(ceremony, StandIn(folder / "module", plan), Unattended(keys))

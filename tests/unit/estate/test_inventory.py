@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from kepil.estate.inventory import environment_sources, read_listing
+from kepil.estate.inventory import all_variables, environment_sources, read_listing
 
 PROJECT = Path(__file__).parents[3]
+SOURCES = ("common", "development", "estate.kepil.yml")
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def inventories(tmp_path: Path) -> Path:
 
 def complaint(inventories: Path) -> str:
     """What Ansible says of the development inventory, which it must refuse."""
-    sources = [inventories / name for name in ("common", "development", "estate.kepil.yml")]
+    sources = [inventories / name for name in SOURCES]
     done = subprocess.run(
         ["ansible-inventory", "--list", *(word for source in sources for word in ("-i", str(source)))],
         cwd=PROJECT,
@@ -73,3 +74,16 @@ def test_a_second_software_module_keeps_copies(environment: str, second: list[st
     """A vendor's modules are nobody's to configure but his."""
     listing = read_listing(environment_sources(PROJECT / "inventories", environment))
     assert listing.get("second_hsm", {}).get("hosts", []) == second
+
+
+@pytest.mark.clause("CP-5.6")
+def test_generations_are_what_the_environment_states(inventories: Path) -> None:
+    """Who asks what issues is told the generation that does; who serves all is told of every one."""
+    stated = inventories / "development/group_vars/all/generations.yml"
+    stated.write_text("pki_generations: {rsa: {issuing: 2, ocsp: 2, tsp: 2, former: [{issuing: 1, ocsp: 1}]}}\n")
+    everywhere = all_variables(read_listing([inventories / name for name in SOURCES]))
+    assert everywhere["pki_hierarchies"]["rsa"]["issuing"]["name"] == "nca-rsa-2"
+    served = [(each["stage"], each["issuing"]["name"]) for each in everywhere["pki_authorities"]]
+    assert served == [("current", "nca-rsa-2"), ("former", "nca-rsa"), ("current", "nca-gost")]
+    stated.write_text("pki_generations: {dsa: {issuing: 2}}\n")
+    assert "pki_generations: no hierarchy dsa; there are rsa, gost, pq" in complaint(inventories)

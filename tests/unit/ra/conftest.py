@@ -96,15 +96,24 @@ def transport() -> Transport:
     return Transport()
 
 
-@pytest.fixture
-def line(ca_settings: CaSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+@contextmanager
+def at_ca(settings: CaSettings, folder: Path) -> Iterator[Line]:
     """A line to a CA that takes this registration authority for an officer."""
-    path = tmp_path / "ca.json"
-    path.write_text(ca_settings.model_dump_json(exclude_none=True), "utf-8")
-    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(path))
-    headers = {"X-Client-Name": ca_settings.officers[0]}
-    with TestClient(create_ca(), headers=headers, raise_server_exceptions=False) as client:
+    path = folder / "ca.json"
+    path.write_text(settings.model_dump_json(exclude_none=True), "utf-8")
+    headers = {"X-Client-Name": settings.officers[0]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ENVIRONMENT_VARIABLE, str(path))
+        app = create_ca()
+    with TestClient(app, headers=headers, raise_server_exceptions=False) as client:
         yield Line(through(client))
+
+
+@pytest.fixture
+def line(ca_settings: CaSettings, tmp_path: Path) -> Iterator[Line]:
+    """The line of most tests."""
+    with at_ca(ca_settings, tmp_path) as line:
+        yield line
 
 
 @pytest.fixture
@@ -152,6 +161,12 @@ class Branch:
         self.client = client
         self._new_request = new_request
         self._numbers = itertools.count()
+
+    def at(self, client: TestClient) -> Branch:
+        """The same officers, where the registration authority was set up anew."""
+        other = Branch(client, self._new_request)
+        other._numbers = self._numbers
+        return other
 
     def request(self, method: str, path: str, officer: str, **options: Any) -> Any:
         headers = {"X-Officer": officer, **options.pop("headers", {})}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,9 +14,11 @@ import psycopg
 import pytest
 from asn1crypto import pem, x509
 
+from kepil.pki.settings import CaSettings
+from kepil.ra.authority import Authority
 from kepil.ra.registration import Registration
 from kepil.ra.settings import RaSettings
-from tests.unit.ra.conftest import HEAD, Branch, Line, Transport, problem
+from tests.unit.ra.conftest import HEAD, Branch, Line, Transport, at_ca, problem, serving
 
 Journal = Callable[[], list[tuple[str, str, dict[str, Any]]]]
 
@@ -159,6 +162,39 @@ def test_what_the_ca_refuses_is_refused_with_its_code(branch: Branch, line: Line
     assert (refused["state"], refused["reason"]) == ("refused", "key-seen-before")
     registration.settle()
     assert len(line.requests) == 2
+
+
+@pytest.mark.clause("CP-5.6")
+def test_who_applied_before_a_re_key_gets_a_certificate_of_the_new_key(
+    branch: Branch, ra_settings: RaSettings, ca_settings: CaSettings, connect: Any, transport: Transport, tmp_path: Path
+) -> None:
+    """Entered before and approved after, once with the answer lost; entered after by the old name; issued before."""
+    path, lost, lost_after = (branch.applied() for _ in range(3))
+    with at_ca(ca_settings, tmp_path) as line:
+        line.loses_answers = True
+        with serving(Registration(ra_settings, connect, Authority(line), transport), ra_settings) as client:
+            assert branch.at(client).approve(lost).json()["state"] == "approved"
+    (old,) = ca_settings.authorities
+    both = [old.model_copy(update={"issues": False}), old.model_copy(update={"name": "nca-rsa-2"})]
+    changed = {"authorities": ["nca-rsa-2"], "succeeded": {"nca-rsa": "nca-rsa-2"}}
+    settings = ra_settings.model_copy(update=changed)
+    with at_ca(ca_settings.model_copy(update={"authorities": both}), tmp_path) as line:
+        registration = Registration(settings, connect, Authority(line), transport)
+        with serving(registration, settings) as client:
+            after = branch.at(client)
+            moved = after.approve(path).json()
+            assert (moved["state"], moved["authority"]) == ("issued", "nca-rsa-2")
+            assert after.revoke(moved["serial"]).status_code == 200, "where it was issued it is revoked"
+            entered = after.request("GET", after.applied(), "registrar-1").json()
+            assert entered["authority"] == "nca-rsa-2"
+            line.loses_answers = True
+            assert after.approve(lost_after).json()["state"] == "approved"
+            line.loses_answers = False
+            registration.settle()
+            later = after.request("GET", lost_after, "registrar-1").json()
+            assert (later["state"], later["authority"]) == ("issued", "nca-rsa-2")
+            earlier = after.request("GET", lost, "registrar-1").json()
+            assert (earlier["state"], earlier["authority"]) == ("issued", "nca-rsa")
 
 
 def test_an_application_sent_twice_is_one(branch: Branch, journal: Journal) -> None:

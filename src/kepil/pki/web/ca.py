@@ -48,6 +48,7 @@ STATUS = {
     "unknown-reason": HTTPStatus.BAD_REQUEST,
     "not-an-officer": HTTPStatus.FORBIDDEN,
     "profile-not-for-subscribers": HTTPStatus.FORBIDDEN,
+    "authority-not-issuing": HTTPStatus.FORBIDDEN,
     "unknown-authority": HTTPStatus.NOT_FOUND,
     "unknown-profile": HTTPStatus.NOT_FOUND,
     "unknown-certificate": HTTPStatus.NOT_FOUND,

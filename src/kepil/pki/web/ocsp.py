@@ -8,7 +8,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
@@ -35,6 +35,7 @@ from kepil.pki.status import (
     StatusUnavailableError,
 )
 from kepil.pki.web.body import BodyTooLargeError
+from kepil.pki.web.ending import ending, told, utc_now
 from kepil.pki.web.log import configure_logging
 from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_body, refuse, settle
 
@@ -54,11 +55,6 @@ RFC 5019 section 6.2 wants max-age to end before nextUpdate, no more; by RFC 911
 """
 
 log = logging.getLogger(__name__)
-
-
-def utc_now() -> datetime:
-    """The host's clock."""
-    return datetime.now(UTC)
 
 
 class ResponseCache:
@@ -111,6 +107,11 @@ class OcspService:
         self._now = now
         self._known_at = known_at or (lambda at: at)
         self._cache = ResponseCache()
+
+    @property
+    def ends(self) -> dict[str, datetime]:
+        """When the certificate of each authority's responder ends."""
+        return {responder.authority: responder.ends for responder in self.responders}
 
     async def answer(self, encoded: bytes) -> tuple[SignedResponse, bool]:
         """The signed response, and whether HTTP caches may keep it. Raises OcspError; nothing else."""
@@ -223,11 +224,13 @@ async def report_health(service: OcspService, replica: StatusReplica, now: datet
     `primary` says whether the replica still follows it. That it is away is reported but does not make the node
     unhealthy: answering without it is what it is for.
     """
+    ends = service.ends
     report: dict[str, object] = {
         "primary": "away",
-        "responders": {r.authority: r.ends.isoformat() for r in service.responders},
+        "responders": {authority: end.isoformat() for authority, end in ends.items()},
+        "days_to_end": ending(ends, now),
     }
-    healthy = all(responder.ends > now for responder in service.responders)
+    healthy = all(end > now for end in ends.values())
     try:
         age = await replica.age_seconds()
         report |= {"database": "reachable", "replication_age_seconds": age}
@@ -246,7 +249,7 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with replica:
+        async with replica, told(service.ends):
             watching = asyncio.create_task(contact.watch())
             settle()
             yield

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +20,7 @@ from kepil.pki.signer import SignerError
 from kepil.pki.signing import SigningThreads
 from kepil.pki.tsp import StampingUnit
 from kepil.pki.web.body import BodyTooLargeError
+from kepil.pki.web.ending import ending, told, utc_now
 from kepil.pki.web.log import configure_logging
 from kepil.pki.web.plain import NO_STORE, PlainApp, answer, media_type, read_body, refuse, settle
 
@@ -35,6 +36,11 @@ class TspService:
     def __init__(self, units: list[StampingUnit], threads: SigningThreads) -> None:
         self.units = units
         self._threads = threads
+
+    @property
+    def ends(self) -> dict[str, datetime]:
+        """When the certificate of each unit ends, by the unit's policy."""
+        return {unit.policy: unit.ends for unit in self.units}
 
     async def answer(self, encoded: bytes) -> bytes:
         """The TimeStampResp: a token or a rejection. Raises nothing."""
@@ -75,7 +81,11 @@ class TspEndpoint:
 
 def report_health(service: TspService, clock: Clock) -> JSONResponse:
     """200 while every unit could stamp: clock within the accuracy, certificate not expired."""
-    report: dict[str, object] = {"units": {unit.policy: unit.ends.isoformat() for unit in service.units}}
+    ends = service.ends
+    report: dict[str, object] = {
+        "units": {policy: end.isoformat() for policy, end in ends.items()},
+        "days_to_end": ending(ends, utc_now()),
+    }
     try:
         report["clock_error_seconds"] = round(clock.maximum_error_seconds(), 6)
         healthy = all(unit.ends > unit.time() for unit in service.units)
@@ -106,7 +116,7 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with background:
+        async with background, told(service.ends):
             settle()
             yield
         threads.close()

@@ -28,7 +28,7 @@ from kepil.pki.authority import (
     UnknownReasonError,
     parse_serial,
 )
-from kepil.pki.issuance import IdempotencyKeyReusedError, KeySeenBeforeError, Order
+from kepil.pki.issuance import IdempotencyKeyReusedError, KeySeenBeforeError, NotIssuingError, Order
 from kepil.pki.issuer import SelfCheckError
 from kepil.pki.name import DistinguishedName
 from kepil.pki.public_key import PublicKeyError, WeakKeyError
@@ -210,6 +210,25 @@ def test_officers_issue_for_subscribers_only(estate: Estate, profile: str) -> No
     with pytest.raises(ProfileNotForSubscribersError):
         estate.authority.subscriber_profile(profile)
     estate.authority.subscriber_profile(PERSON)
+
+
+@pytest.mark.clause("CP-5.6")
+def test_one_of_another_generation_issues_to_no_subscriber_and_does_all_else(
+    estate: Estate, ca_settings: CaSettings
+) -> None:
+    """Threat: after a re-key the old key goes on issuing; or what it issued can be revoked no more."""
+    (old,) = ca_settings.authorities
+    serial = estate.issue(idempotency_key="of old")
+    both = [old.model_copy(update={"issues": False}), old.model_copy(update={"name": "nca-rsa-2"})]
+    connect = partial(psycopg.connect, estate.database, options=SESSION_OPTIONS)
+    authority = CertificateAuthority(ca_settings.model_copy(update={"authorities": both}), connect)
+    with pytest.raises(NotIssuingError, match="nca-rsa issues to no subscriber now: apply to one of nca-rsa-2"):
+        authority.issue(estate.new_request(), PERSON, "nca-rsa", OFFICER)
+    assert authority.issue(estate.new_request(), PERSON, "nca-rsa-2", OFFICER).issuer == "nca-rsa-2"
+    name = DistinguishedName(common_name="OCSP")
+    assert authority.issue(estate.new_request(), "ocsp", "nca-rsa", OFFICER, subject=name).issuer == "nca-rsa"
+    assert authority.revoke(serial, "keyCompromise", "nca-rsa", OFFICER).revoked_at
+    assert authority.make_crl("nca-rsa", "full", "a timer").number == 1
 
 
 def test_a_signer_that_fails_leaves_nothing(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
