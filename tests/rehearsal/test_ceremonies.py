@@ -31,9 +31,11 @@ RSA = ("--families", "rsa")
 SOURCES = [f"inventories/{name}" for name in ("common", "production", "rehearsal", "estate.kepil.yml")]
 OPENING = """security-officer-1 custodian-1 custodian-2 operator-1 witness-1 auditor-1
 witness-1 - auditor-1 - auditor-1 - custodian-1 - security-officer-1 - witness-1 -"""
+MEDIUM = "operator-1 witness-1"
 CONFIRMED = "custodian-1 - custodian-2 - witness-1 - auditor-1 -"
-ABORTED = "abort custodian-1 wrong abort witness-1 wrong custodian-1 witness-1"
-"""What people type at the terminal, `-` for an empty line: until ceremony `crl` acts, to confirm that, to abort."""
+ABORTED, CLOSED = "abort custodian-1 wrong abort witness-1 wrong", "custodian-1 witness-1"
+"""What people type at the terminal, `-` for an empty line: until ceremony `crl` acts, to sign what left the root,
+to confirm it, to abort, and to close the journal."""
 
 WATCH = Path(__file__).with_name("watch.py")
 UNWATCH = "kill $(cat /dev/shm/watch.pid); rm -f /dev/shm/watch.pid /dev/shm/watched"
@@ -96,8 +98,8 @@ class Ceremonies:
         assert ": completed, " in kepil("ceremony", "verify", bundle, "--signers", PEOPLE / "allowed_signers")
         return bundle
 
-    def abort(self, name: str, *typed: str) -> None:
-        """A ceremony at a terminal, where this is typed, and that its people abort."""
+    def abort(self, name: str, *typed: str) -> Path:
+        """The bundle of a ceremony at a terminal, where this is typed, and that its people abort."""
         before = set(BUNDLES.iterdir())
         lines = "\n".join("" if word == "-" else word for word in " ".join(typed).split()) + "\n"
         command = self.command(name, *RSA, "--attended")
@@ -105,6 +107,7 @@ class Ceremonies:
         self.screen += done.stdout + done.stderr
         (bundle,) = set(BUNDLES.iterdir()) - before
         assert ": aborted, " in kepil("ceremony", "verify", bundle, "--signers", PEOPLE / "allowed_signers")
+        return bundle
 
     def converge(self, playbook: str, *replaceable: str) -> tuple[int, str]:
         """A converge under a change of its own; these certificates may be replaced. Gives exit status and output."""
@@ -231,9 +234,14 @@ def root_crl(path: Path | str = RECORDS / "krnca-rsa.crl") -> tuple[int, str]:
 @pytest.mark.clause("CP-4.9")
 def test_an_aborted_ceremony_leaves_the_root_a_valid_crl(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
     before, text = root_crl()
-    ceremonies.abort("crl", OPENING, ABORTED)
+    bundle = ceremonies.abort("crl", OPENING, MEDIUM, ABORTED, MEDIUM, CLOSED)
     assert root_crl() == (before, text), "one that nobody confirmed is withdrawn"
-    ceremonies.abort("crl", OPENING, CONFIRMED, ABORTED)
+    former = json.loads((bundle / "media/krnca-rsa.former.crl/manifest.json").read_bytes())
+    assert (
+        former["files"]["krnca-rsa.former.crl"]["sha256"]
+        == sha256((RECORDS / "krnca-rsa.crl").read_bytes()).hexdigest()
+    )
+    ceremonies.abort("crl", OPENING, MEDIUM, CONFIRMED, ABORTED, CLOSED)
     assert root_crl()[0] == before + 2, "one that was confirmed stays, and no number is given twice"
     here = sha256((RECORDS / "krnca-rsa.crl").read_bytes()).hexdigest()
     assert on("root01")("sha256sum /etc/kepil/ceremony/krnca-rsa.crl").split()[0] == here
@@ -315,8 +323,8 @@ def test_the_service_ends(ceremonies: Ceremonies, on: Callable[[str], Any]) -> N
     assert following in root_crl()[1]
     assert not list((RECORDS / "keys").glob("*-rsa*.json"))
     assert "-rsa" not in on("hsm01")(PRIVATE_KEYS)
-    *_, last = (one["evidence"] for one in told(bundle, "performed") if "account" in one["evidence"])
-    assert not [name for name in last["account"] if "-rsa" in name]
+    accounts = [one["evidence"]["account"] for one in told(bundle, "performed") if "account" in one["evidence"]]
+    assert not [name for last in accounts[-2:] for name in last if "-rsa" in name], "of the estate, and of the root"
 
 
 @pytest.mark.clause("CP-5.4")

@@ -1,5 +1,5 @@
-# On the offline root host: take back the CRL of $NAME that ceremony $CEREMONY signed. The one before it stands again, and its name is
-# printed; the number of the one that is withdrawn stays taken.
+# On the offline root host: take back the CRL of $NAME that ceremony $CEREMONY signed. The one before it stands again, and the name of
+# its copy, which goes out, is printed; the number of the one that is withdrawn stays taken.
 folder=/etc/kepil/ceremony
 former=$folder/$NAME.before-$CEREMONY.crl
 if [ -s "$former" ]; then
@@ -8,7 +8,8 @@ if [ -s "$former" ]; then
   fi
   cp "$former" "$folder/$NAME.crl.new"
   mv "$folder/$NAME.crl.new" "$folder/$NAME.crl"
-  echo "$NAME.crl"
+  cp "$former" "$folder/$NAME.former.crl"
+  echo "$NAME.former.crl"
 elif [ -e "$former" ]; then
   rm -f "$folder/$NAME.crl"
 fi

@@ -13,18 +13,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from kepil.ceremony.definition import Step, Thing
+from kepil.ceremony.definition import SIDES, Side, Step, Thing
 from kepil.ceremony.evidence import Evidence, Module, kind, name_of, read_evidence
 from kepil.ceremony.examination import ABORTERS, CourseError, examine
+from kepil.ceremony.medium import Crossed, refuse_signers
 from kepil.ceremony.people import People
 from kepil.ceremony.plan import Plan
 from kepil.ceremony.reconcile import reconcile
 from kepil.ceremony.roles import Role
 from kepil.ceremony.statement import Signed, Statement
 from kepil.journal.chain import Entry
-from kepil.signed.document import Name, build
+from kepil.signed.document import Document, Line, Name, build
 
 Phase = Literal["gathering", "working", "removing", "closing", "closed"]
+
+
+class Removal(Document):
+    """How a thing was destroyed after an abort, and what crossed for it."""
+
+    thing: Thing
+    how: Line
+    media: dict[Name, Crossed]
 
 
 @dataclass
@@ -49,9 +58,10 @@ class Course:
     removed: dict[Thing, str] = field(default_factory=dict)
     destroyed: dict[Thing, str] = field(default_factory=dict)
     modules: dict[str, Module] = field(default_factory=dict)
-    accounts: list[Mapping[str, str]] = field(default_factory=list)
-    media: dict[Name, tuple[Name, str]] = field(default_factory=dict)
-    """What crossed to or from the offline root, by name: the step that wrote it, and its manifest's SHA-256."""
+    accounts: dict[Side, list[Mapping[str, str]]] = field(default_factory=lambda: {side: [] for side in SIDES})
+    """What the modules of each side of the air gap named, account after account."""
+    media: dict[Name, tuple[Name, Crossed]] = field(default_factory=dict)
+    """What crossed to or from the offline root, by name, with the step that wrote it, or whose work an abort undid."""
 
     @property
     def current(self) -> Step:
@@ -169,13 +179,18 @@ class Course:
         self.possible = []
         self.destroyed |= evidence.destroyed
         self.modules |= {module.serial: module for module in evidence.modules}
-        if again := sorted(evidence.media.keys() & self.media.keys()):
-            raise CourseError(f"step {self.current.id}: medium {', '.join(again)} crossed already: each crosses once")
-        self.media |= {name: (self.current.id, manifest) for name, manifest in evidence.media.items()}
+        self._cross(self.current.id, evidence.media)
         if evidence.account is not None:
-            self.accounts.append(evidence.account)
+            self.accounts[self.current.at].append(evidence.account)
             reconcile(self)
         self.evidence, self.began = evidence, False
+
+    def _cross(self, step: Name, media: Mapping[Name, Crossed]) -> None:
+        if again := sorted(media.keys() & self.media.keys()):
+            raise CourseError(f"step {step}: medium {', '.join(again)} crossed already: each crosses once")
+        for name, crossed in media.items():
+            refuse_signers(Path(f"step {step}: medium {name}"), crossed.signed, self.people)
+            self.media[name] = step, crossed
 
     def _failed(self, data: Mapping[str, Any]) -> None:
         if not self.began or data.get("step") != self.current.id:
@@ -205,7 +220,11 @@ class Course:
     def _removed(self, data: Mapping[str, Any]) -> None:
         if self.phase != "removing" or data.get("thing") not in self.remains():
             raise CourseError(f"{data.get('thing')} is not among what is to be removed: {', '.join(self.remains())}")
-        self.removed[data["thing"]] = data["how"]
+        removal = build(Removal, data, Path(f"removal of {data['thing']}"))
+        if removal.media:
+            step = self.plan.step_of(removal.thing)
+            self._cross(step.id if step else self.current.id, removal.media)
+        self.removed[removal.thing] = removal.how
         if not self.remains():
             self.phase = "closing"
 
@@ -222,12 +241,12 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "failed": frozenset({"step", "reason"}),
     "refused": frozenset({"act", "person", "role", "reason"}),
     "resumed": frozenset({"reason"}),
-    "removed": frozenset({"thing", "how"}),
+    "removed": frozenset({"thing", "how", "media"}),
 }
 """What entries that nobody signs say, by their event."""
 
 
-RULES = 1
+RULES = 2
 """The version of these rules, in a journal's first entry: what would refuse an older journal is a new version."""
 
 

@@ -8,15 +8,15 @@ act all that the journal names are checked; what came out of the offline root go
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 from kepil.ceremony.course import Course
 from kepil.ceremony.definition import Step
 from kepil.ceremony.evidence import kind, name_of
-from kepil.ceremony.medium import REMEDY, SIGNATURES, Manifest, MediumError, check_medium, read_medium
+from kepil.ceremony.medium import REMEDY, SIGNATURES, Crossed, MediumError, check_medium, read_medium
 from kepil.ceremony.people import People
 from kepil.errors import KepilError
 
@@ -40,15 +40,15 @@ class Media:
 
         Raises MediumError for one that is not as it was signed.
         """
-        for name, (step, manifest) in self.course.media.items():
+        for name, (step, crossed) in self.course.media.items():
             try:
-                self._checked(self.folder / name, out / name, step, manifest)
+                self._checked(self.folder / name, out / name, step, crossed.manifest)
             except KepilError as error:
                 raise MediumError(
                     f"{str(error).removesuffix(f': {REMEDY}')}. Nothing was done. Bring {name} as it was signed at "
                     f"step {step} from the other copy of the ceremony's folder and try again, or abort"
                 ) from error
-        return {name: manifest for name, (_, manifest) in self.course.media.items()}
+        return {name: crossed.manifest for name, (_, crossed) in self.course.media.items()}
 
     def take_up(self) -> None:
         """What an interrupted run of this step left counts if it was signed, and goes if it was not."""
@@ -56,21 +56,26 @@ class Media:
             try:
                 self._take(medium)
             except (KepilError, OSError):
-                shutil.rmtree(medium) if medium.is_dir() and not medium.is_symlink() else medium.unlink()
+                _throw_away(medium)
 
-    def sign(self, sign: SignMedium) -> dict[str, str]:
-        """Have what this step's act wrote signed, check it, and return the SHA-256 of each manifest by name.
+    def forget(self) -> None:
+        """What an aborted step's act, or an interrupted removal, left unsaid is on no medium."""
+        for medium in self._fresh():
+            _throw_away(medium)
 
-        Raises KepilError for a medium that is not this step's, or is not as it was written.
+    def sign(self, sign: SignMedium, expected: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
+        """Have what this step's act wrote signed, check it, and return what the journal says of each by its name.
+
+        Raises KepilError for a medium that is not this step's (or not `expected`), or is not as it was written.
         """
-        written = self._fresh()
-        if strangers := [str(medium) for medium in written if medium.name not in self._expected()]:
+        written, known = self._fresh(), self._expected() if expected is None else expected
+        if strangers := [str(medium) for medium in written if medium.name not in known]:
             raise MediumError(f"{', '.join(strangers)}: step {self.step.id} writes no such medium: throw it away")
         for medium in written:
             if not (medium / SIGNATURES).exists():
                 read_medium(medium)
                 sign(medium, self.course.people)
-        return {medium.name: self._take(medium).sha256 for medium in written}
+        return {medium.name: self._take(medium).model_dump(mode="json") for medium in written}
 
     def _fresh(self) -> list[Path]:
         return [path for path in sorted(self.folder.glob("*")) if path.name not in self.course.media]
@@ -79,15 +84,19 @@ class Media:
         made = [thing for thing in self.step.makes if kind(thing) in SUFFIXES]
         return {f"{name_of(thing)}.{SUFFIXES[kind(thing)]}" for thing in made}
 
-    def _take(self, medium: Path) -> Manifest:
+    def _take(self, medium: Path) -> Crossed:
         with TemporaryDirectory(prefix="kepil-medium-") as folder:
-            manifest = self._checked(medium, Path(folder, "in"), self.step.id)
-            if manifest.direction == "from-root":
+            crossed = self._checked(medium, Path(folder, "in"), self.step.id)
+            if crossed.direction == "from-root":
                 self.receive(Path(folder, "in"))
-        return manifest
+        return crossed
 
-    def _checked(self, medium: Path, out: Path, step: str, digest: str | None = None) -> Manifest:
+    def _checked(self, medium: Path, out: Path, step: str, digest: str | None = None) -> Crossed:
         course = self.course
         return check_medium(
             medium, course.people, course.ceremony, course.plan.environment, None, out, step=step, digest=digest
         )
+
+
+def _throw_away(medium: Path) -> None:
+    shutil.rmtree(medium) if medium.is_dir() and not medium.is_symlink() else medium.unlink()

@@ -6,15 +6,15 @@ share (who arrives, how it ends) lies in `parts/` beside them and is included by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
 from kepil.ceremony.roles import Role
 from kepil.errors import KepilError
-from kepil.signed.document import Document, Line, Name, parse
+from kepil.signed.document import Document, Line, Name, build, compose, parse
 
 Language = Literal["kk", "ru", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("kk", "ru", "en")
@@ -22,6 +22,10 @@ LANGUAGES: Final[tuple[Language, ...]] = ("kk", "ru", "en")
 KINDS: Final = ("partition", "shares", "key", "request", "certificate", "crl", "file", "backup")
 Thing = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(KINDS)}):[a-z0-9{{}}][a-z0-9._{{}}-]*$")]
 """What steps need and make: kind and name, as `key:krnca-rsa`. In a definition `{name}` stands for a member's name."""
+
+Side = Literal["estate", "root"]
+SIDES: Final[tuple[Side, ...]] = get_args(Side)
+"""The two sides of the air gap: hosts that have a network, and the offline root's."""
 
 Each = Annotated[str, StringConstraints(pattern=r"^(root|((next|past|other)-)?(issuing|ocsp|tsp))$")]
 """A member of every hierarchy that the environment has, in the generation that issues.
@@ -51,8 +55,9 @@ class Step(Document):
     """One numbered step: who acts, who confirms, what is expected, what it needs and what it makes.
 
     `confirms` is how many people of each role confirm; they are all different people. `act` is the tag under which the
-    ceremony's playbook does it; a step without one is done by people alone. `account` says that the act also reports
-    every key that the HSM holds; `empty`, that none of the plan's hierarchies may be among them any more. `secret` says
+    ceremony's playbook does it, on the hosts of the side that `at` names; a step without one is done by people alone.
+    `account` says that the act also reports every key that the HSMs of its side hold; `empty`, that none of those that
+    the plan destroys there may be among them any more. `secret` says
     that secrets pass: then nothing but what `makes` names is written down. `read_aloud` says that fingerprints are read
     aloud and that who confirms types a row of each.
     """
@@ -64,6 +69,7 @@ class Step(Document):
     actor: Role
     confirms: Annotated[dict[Role, Annotated[int, Field(ge=1, le=20)]], Field(min_length=1)]
     act: Name | None = None
+    at: Side = "estate"
     needs: tuple[Thing, ...] = ()
     makes: tuple[Thing, ...] = ()
     destroys: tuple[Thing, ...] = ()
@@ -82,6 +88,8 @@ class Part(Document):
 class Definition(Document):
     """A ceremony. `roles` is how many of each role must be there; `holds` what earlier ceremonies left for it.
 
+    In a file, `part: NAME` among the steps stands for that part's steps; `begins` and `ends` name parts around them.
+
     `threshold` is how many shares open a partition, in the ceremony that hands them out (CP-6.4).
     """
 
@@ -98,14 +106,22 @@ class Definition(Document):
 
 
 def read_definition(path: Path) -> Definition:
-    """The definition in a file, with the parts that it names before and after its own steps. Raises KepilError."""
-    definition = parse(_read(path), Definition, path)
+    """The definition in a file, with the parts that it names. Raises KepilError."""
+    stated = compose(_read(path), path)[1]
+    if isinstance(stated, dict) and isinstance(stated.get("steps"), list):
+        stated["steps"] = [one for step in stated["steps"] for one in _with_parts(path, step)]
+    definition = build(Definition, stated, path)
     if definition.id != path.stem:
         raise DefinitionError(f"{path}: id: {definition.id!r}; the file's name is its id: call it {path.stem}")
     before = [step for name in definition.begins for step in _part(path, name)]
     after = [step for name in definition.ends for step in _part(path, name)]
     changes: dict[str, Any] = {"steps": (*before, *definition.steps, *after), "begins": (), "ends": ()}
     return definition.model_copy(update=changes)
+
+
+def _with_parts(path: Path, step: Any) -> Sequence[Any]:
+    """What stands for a step in a file: itself, or those of the part that it names."""
+    return _part(path, step["part"]) if isinstance(step, dict) and step.keys() == {"part"} else [step]
 
 
 def _part(path: Path, name: str) -> tuple[Step, ...]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from kepil.ceremony.course import SIGNED, Course, follow, opening
 from kepil.ceremony.definition import Step, Thing
@@ -35,14 +36,21 @@ class ActFailedError(KepilError):
     """A step's act did not succeed. It is in the journal; the step can be tried again, or the ceremony aborted."""
 
 
+class Removed(NamedTuple):
+    """How a thing was destroyed, and the media that crossed for it."""
+
+    how: str
+    media: Mapping[str, Any] = MappingProxyType({})
+
+
 class Performer(Protocol):
     """What does the acts. Both are repeated after an interruption: they find what is there, or make it."""
 
     def perform(self, step: Step, folder: Path) -> Mapping[str, Any]:
         """Do a step's act, leave its files in the folder's `files`, return evidence. Raises KepilError."""
 
-    def remove(self, thing: Thing, folder: Path) -> str:
-        """Destroy what an aborted ceremony left, or find that it is not there; say how. Raises KepilError."""
+    def remove(self, thing: Thing, folder: Path) -> Removed:
+        """Destroy what an aborted ceremony left, or find that it is not there. Raises KepilError."""
 
 
 class Ceremony:
@@ -142,8 +150,8 @@ class Ceremony:
         Raises KepilError where that fails.
         """
         for thing in reversed(self.course.remains()):
-            how = STANDS if self.course.stands(thing) else performer.remove(thing, self.folder)
-            self._append("removed", {"thing": thing, "how": _line(how)})
+            removed = Removed(STANDS) if self.course.stands(thing) else performer.remove(thing, self.folder)
+            self._append("removed", {"thing": thing, "how": _line(removed.how), "media": dict(removed.media)})
 
     def _append(self, event: str, data: Mapping[str, Any]) -> Entry:
         """Write what may come next; a signature has been examined already. Raises CourseError once it is closed."""

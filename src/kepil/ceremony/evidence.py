@@ -11,6 +11,7 @@ from asn1crypto import pem, x509
 from pydantic import Field, StringConstraints
 
 from kepil.ceremony.definition import Step, Thing
+from kepil.ceremony.medium import Crossed
 from kepil.errors import KepilError
 from kepil.signed.document import Document, Line, Name, Sha256, build
 
@@ -96,14 +97,14 @@ MODELS: Final[Mapping[str, type[Document]]] = {
 class Evidence(Document):
     """`account` is every key that the modules say they hold: name and SHA-256 of the public key.
 
-    `media` is every medium that the act wrote (`kepil.ceremony.crossing`): name and SHA-256 of the manifest.
+    `media` is every medium that the act wrote (`kepil.ceremony.crossing`), by name.
     """
 
     made: dict[Thing, dict[str, Any]] = Field(default_factory=dict)
     destroyed: dict[Thing, Words] = Field(default_factory=dict)
     modules: tuple[Module, ...] = ()
     account: dict[Name, Sha256] | None = None
-    media: dict[Name, Sha256] = Field(default_factory=dict)
+    media: dict[Name, Crossed] = Field(default_factory=dict)
 
 
 def kind(thing: Thing) -> str:

@@ -94,6 +94,7 @@ def _working(course: Course, language: Language) -> str:
     words, step = say(language), course.current
     where = f"[{course.step + 1}/{len(course.plan.steps)}] {getattr(step.title, language)}"
     if course.must_act():
-        return f"{where}: {words['screen_acts'].format(who=role_text(step.actor, 'name', language))}"
+        who = role_text(step.actor, "name", language)
+        return f"{where}: {words['screen_acts'].format(who=who, where=words[f'at_{step.at}'])}"
     roles = [f"{role_text(role, 'name', language)} ({number})" for role, number in course.open_roles().items()]
     return f"{where}: {words['screen_awaited'].format(who=', '.join(roles))}"

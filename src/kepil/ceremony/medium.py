@@ -35,6 +35,8 @@ DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
 Place = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63}){0,7}$")]
 """Below `files/`, with `/`: no part begins with a dot, so none leads outside."""
 
+Time = Annotated[str, AfterValidator(lambda text: parse_time(text) and text)]
+
 
 class MediumError(KepilError):
     """A medium is not to be used; the message names the medium, what is wrong with it and the remedy."""
@@ -54,7 +56,7 @@ class Manifest(Document):
     environment: Name
     direction: Direction
     step: Name | None = None
-    made_at: Annotated[str, AfterValidator(lambda text: parse_time(text) and text)]
+    made_at: Time
     files: Annotated[dict[Place, Carried], Field(min_length=1)]
 
     @property
@@ -66,6 +68,27 @@ class Manifest(Document):
     def sha256(self) -> str:
         """Of the content."""
         return sha256(self.content).hexdigest()
+
+
+class Crossed(Document):
+    """What the journal says of a medium: where it went, SHA-256 of its manifest and its files, and who signed it."""
+
+    direction: Direction
+    made_at: Time
+    manifest: Sha256
+    files: Annotated[dict[Place, Sha256], Field(min_length=1)]
+    signed: Annotated[tuple[Name, ...], Field(min_length=2)]
+
+
+def crossed(manifest: Manifest, signed: Iterable[str]) -> Crossed:
+    """What the journal says of a medium with this manifest and these people's signatures."""
+    return Crossed(
+        direction=manifest.direction,
+        made_at=manifest.made_at,
+        manifest=manifest.sha256,
+        files={place: carried.sha256 for place, carried in manifest.files.items()},
+        signed=tuple(sorted(signed)),
+    )
 
 
 def write_medium(
@@ -118,7 +141,7 @@ def check_medium(
     since: datetime | None = None,
     step: str | None = None,
     digest: str | None = None,
-) -> Manifest:
+) -> Crossed:
     """Copy what a medium holds to a new folder, if it is what its signers wrote, for this ceremony, in this direction.
 
     With `since`, what was written before then is refused: an earlier crossing's. With `step`, another step's is; with
@@ -126,7 +149,7 @@ def check_medium(
     """
     if out.exists():
         raise MediumError(f"{out} is there already and is never replaced: choose another name")
-    manifest = signed_manifest(medium, people)
+    manifest, signed = signed_manifest(medium, people)
     stated = {"ceremony": ceremony, "environment": environment, "direction": direction, "step": step}
     expected = {name: value for name, value in stated.items() if value is not None}
     if wrong := [f"{name} {getattr(manifest, name)}" for name in expected if getattr(manifest, name) != expected[name]]:
@@ -137,16 +160,16 @@ def check_medium(
         whose = f"step {manifest.step or 'none'}, written {manifest.made_at}, manifest {manifest.sha256}"
         raise MediumError(f"{medium}: another medium than the journal names, whose manifest is {digest}: {whose}")
     _take(medium, manifest, out)
-    return manifest
+    return crossed(manifest, signed)
 
 
-def signed_manifest(medium: Path, people: People) -> Manifest:
-    """What a medium says that it holds, once its signatures hold; its files are not looked at. Raises KepilError."""
-    content = _signed(medium, people)
+def signed_manifest(medium: Path, people: People) -> tuple[Manifest, list[str]]:
+    """What a medium says that it holds, and who signed that; its files are not looked at. Raises KepilError."""
+    content, signed = _signed(medium, people)
     manifest = parse(content, Manifest, medium / MANIFEST)
     if manifest.content != content:
         raise MediumError(f"{medium / MANIFEST}: not as this project writes manifests: write the medium again")
-    return manifest
+    return manifest, signed
 
 
 def read_medium(medium: Path) -> Manifest:
@@ -156,8 +179,8 @@ def read_medium(medium: Path) -> Manifest:
     return manifest
 
 
-def _signed(medium: Path, people: People) -> bytes:
-    """The manifest's bytes, once its signatures hold: one of who carries, one of who is independent."""
+def _signed(medium: Path, people: People) -> tuple[bytes, list[str]]:
+    """The manifest's bytes and its signers, once their signatures hold."""
     if not medium.is_dir():
         raise MediumError(f"{medium}: no medium is there")
     allowed = {MANIFEST, FILES, SIGNATURES}
@@ -165,12 +188,13 @@ def _signed(medium: Path, people: People) -> bytes:
         raise MediumError(f"{medium}: no part of a medium: {', '.join(strangers)}: {REMEDY}")
     content = _read(medium / MANIFEST)
     manifest = parse(content, Manifest, medium / MANIFEST)
-    roles: set[Role] = set()
+    signed = []
     with TemporaryDirectory(prefix="kepil-medium-") as folder:
         known = people.allowed_signers(Path(folder))
         for path, name in _below(medium / SIGNATURES, ""):
             person = name.removesuffix(".sig")
-            roles |= _refuse_other_roles(medium, person, people)
+            signed.append(person)
+            _refuse_other_roles(medium, person, people)
             signature = Path(folder, name)
             signature.write_bytes(_read(path))
             try:
@@ -178,12 +202,20 @@ def _signed(medium: Path, people: People) -> bytes:
             except SignatureError as error:
                 over = f"{medium / MANIFEST}: one of the two was changed"
                 raise MediumError(f"{path}: no valid signature of '{person}' over {over}: {REMEDY}") from error
+    refuse_signers(medium, signed, people)
+    return content, signed
+
+
+def refuse_signers(medium: Path, signed: Iterable[str], people: People) -> None:
+    """Raise MediumError unless who wrote a medium and who looked on, and nobody else, are among its signers."""
+    roles: set[Role] = set()
+    for person in signed:
+        roles |= _refuse_other_roles(medium, person, people)
     if CARRIER not in roles or INDEPENDENT.isdisjoint(roles):
         raise MediumError(
             f"{medium}: it needs the signatures of an {CARRIER} who wrote it and of auditor or witness "
             f"who looked on; it has those of {', '.join(sorted(roles)) or 'nobody'}: kepil ceremony medium sign"
         )
-    return content
 
 
 def _refuse_other_roles(medium: Path, person: str, people: People) -> set[Role]:

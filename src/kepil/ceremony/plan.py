@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 from pydantic import Field
 
-from kepil.ceremony.definition import Definition, DefinitionError, Each, Step, Text, Thing
+from kepil.ceremony.definition import Definition, DefinitionError, Each, Side, Step, Text, Thing
 from kepil.ceremony.roles import Role
 from kepil.ceremony.soundness import check
 from kepil.journal.chain import canonical
@@ -40,6 +41,18 @@ class Plan(Document):
     def sha256(self) -> str:
         """Of the content."""
         return sha256(self.content).hexdigest()
+
+    def step_of(self, thing: Thing) -> Step | None:
+        """The step that makes a thing, or else the first that destroys it, or else that needs it."""
+        for of in (attrgetter("makes"), attrgetter("destroys"), attrgetter("needs")):
+            if steps := [step for step in self.steps if thing in of(step)]:
+                return steps[0]
+        return None
+
+    def at(self, thing: Thing) -> Side:
+        """On which side of the air gap a thing is."""
+        step = self.step_of(thing)
+        return step.at if step else "estate"
 
     def check(self) -> None:
         """Raise DefinitionError where it cannot work."""

@@ -3,8 +3,9 @@
 The playbook gets `ceremony_step` (the step as the plan has it) and `ceremony_hall` (the ceremony's folder), and leaves
 records of what it did (`kepil.ceremony.records`). What crosses to or from the offline root does so as media
 (`kepil.ceremony.crossing`): `ceremony_arrived` has the checked copies, `ceremony_media` the SHA-256 of the manifests.
-An aborted ceremony's remains are destroyed under the tag `remove`, which gets `ceremony_thing`. What an interrupted run
-left in the hall is no evidence of the next, and goes first.
+An aborted ceremony's remains are destroyed under the tag `remove`, which gets `ceremony_thing` and the step that made
+it. Every run is limited to its step's side of the air gap, as the other cannot be reached from there. What an
+interrupted run left in the hall is no evidence of the next, and goes first.
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 from kepil.ceremony.course import follow
 from kepil.ceremony.crossing import Media, SignMedium
-from kepil.ceremony.definition import Step, Thing
-from kepil.ceremony.engine import JOURNAL
-from kepil.ceremony.evidence import kind
+from kepil.ceremony.definition import Side, Step, Thing
+from kepil.ceremony.engine import JOURNAL, Removed
+from kepil.ceremony.evidence import kind, name_of
 from kepil.ceremony.medium import MediumError
 from kepil.ceremony.people import People
-from kepil.ceremony.records import ACCOUNT, DESTROYED, FORMER, STAYS, Records
+from kepil.ceremony.records import ACCOUNT, DESTROYED, FORMER, FORMER_CRL, STAYS, Records, keep_former
 from kepil.errors import KepilError
 from kepil.journal.chain import Journal
+
+HOSTS: Final[Mapping[Side, str]] = {"estate": "!root", "root": "root"}
+"""The hosts of each side of the air gap, as `--limit` names them."""
 
 
 class PlaybookError(KepilError):
@@ -63,25 +67,34 @@ class Playbook:
         with TemporaryDirectory(prefix="kepil-media-") as arrived:
             checked = media.check(Path(arrived))
             media.take_up()
-            stated = {"ceremony_step": step.model_dump(mode="json")}
-            self._run(str(step.act), stated | {"ceremony_arrived": arrived, "ceremony_media": checked}, folder)
+            self._run(str(step.act), step, {"ceremony_arrived": arrived, "ceremony_media": checked}, folder)
         crossed = media.sign(self.sign)
         return self.records.evidence(step, folder) | ({"media": crossed} if crossed else {})
 
-    def remove(self, thing: Thing, folder: Path) -> str:
+    def remove(self, thing: Thing, folder: Path) -> Removed:
         """Destroy what is left, unless it was there before this ceremony. Raises KepilError.
 
-        A CRL is asked for on the root's host all the same, which may have signed one that did not come out.
+        A CRL is asked for on the root's host all the same, which may have signed one that did not come out. The one
+        that stands again comes from there on a medium.
         """
         if kind(thing) != "crl" and self.records.older(thing, folder):
-            return STAYS
-        self._run("remove", {"ceremony_thing": thing}, folder)
-        return self.records.forget(thing, folder)
+            return Removed(STAYS)
+        course = follow(Journal(folder / JOURNAL).entries())
+        step = course.plan.step_of(thing)
+        if step is None:
+            raise PlaybookError(f"{thing}: no step of the ceremony makes it")
+        media = Media(folder, course, step, lambda arrived: keep_former(arrived, folder))
+        media.forget()
+        self._run("remove", step, {"ceremony_thing": thing}, folder)
+        crossed = media.sign(self.sign, {f"{name_of(thing)}{FORMER_CRL}"})
+        return Removed(self.records.forget(thing, folder), crossed)
 
-    def _run(self, tag: str, told: Mapping[str, Any], folder: Path) -> None:
+    def _run(self, tag: str, step: Step, told: Mapping[str, Any], folder: Path) -> None:
         for left in (ACCOUNT, DESTROYED, FORMER):
             shutil.rmtree(folder / left, ignore_errors=True)
-        extra = json.dumps({**told, **self.given, "ceremony_hall": str(folder.resolve())}, ensure_ascii=False)
-        done = subprocess.run([*self.command, self.playbook, "--tags", tag, "--extra-vars", extra], check=False)
+        told = {"ceremony_step": step.model_dump(mode="json"), **told, **self.given}
+        extra = json.dumps({**told, "ceremony_hall": str(folder.resolve())}, ensure_ascii=False)
+        words = ("--tags", tag, "--limit", HOSTS[step.at], "--extra-vars", extra)
+        done = subprocess.run([*self.command, self.playbook, *words], check=False)
         if done.returncode != 0:
             raise PlaybookError(f"{self.playbook.name}, tag {tag}: exit status {done.returncode}")

@@ -25,7 +25,9 @@ ACCOUNT = "account"
 DESTROYED = "destroyed"
 """Folder in the ceremony's, with a folder for each key, and in it a file for each host that destroyed it."""
 FORMER = "former"
-"""Folder in the ceremony's, with each root's CRL that stands again, as its host carried it out after an abort."""
+"""Folder in the ceremony's, with each root's CRL that stands again, as it came from its host after an abort."""
+FORMER_CRL: Final = ".former.crl"
+"""What follows a root's name in the name of such a CRL's medium."""
 RETIRED = "retired"
 """Folder with what was kept of certificates whose keys were destroyed, each in a folder of its fingerprint."""
 
@@ -57,6 +59,8 @@ class Records:
         accounts = {path.stem: read(path) for path in sorted((hall / ACCOUNT).glob("*.json"))}
         stated["modules"] = [one["module"] for one in accounts.values()]
         if step.account:
+            if not accounts:
+                raise RecordError(f"step {step.id}: no host gave an account: its playbook reaches none of {step.at}")
             stated["account"] = _account(accounts)
         if step.destroys:
             stated["destroyed"] = {thing: self._destroyed(thing, hall) for thing in step.destroys}
@@ -214,6 +218,13 @@ class Records:
         except OSError as error:
             raise RecordError(f"{source}: the act left no such file: {error.strerror}") from error
         return target
+
+
+def keep_former(arrived: Path, hall: Path) -> None:
+    """Keep a root's CRL that stands again, once its medium was checked, until what it replaces is forgotten."""
+    (hall / FORMER).mkdir(exist_ok=True)
+    for file in arrived.iterdir():
+        shutil.copyfile(file, hall / FORMER / f"{file.name.removesuffix(FORMER_CRL)}.crl")
 
 
 def recorded(records: Path) -> list[str]:

@@ -35,7 +35,7 @@ def shown(course: Course, act: Act, language: Language) -> dict[str, str]:
                 "title": getattr(step.title, language),
                 "expect": getattr(step.expect, language),
                 **{thing: fingerprint(thing, made[thing]) for thing in sorted(made)},
-                **{f"medium {name}": media[name] for name in sorted(media)},
+                **{f"medium {name}": media[name].manifest for name in sorted(media)},
             }
         case "abort":
             return {"title": getattr(plan.title, language), "remains": ", ".join(course.remains())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from kepil.ceremony.definition import DefinitionError, Step, Thing
+from kepil.ceremony.definition import SIDES, DefinitionError, Step, Thing
 from kepil.ceremony.roles import INDEPENDENT, Role
 
 EYES = 2
@@ -81,17 +81,18 @@ def _eyes(steps: Sequence[Step]) -> Iterator[str]:
 
 
 def _accounts(steps: Sequence[Step]) -> Iterator[str]:
-    """The HSM's own account is taken before the first key is made or destroyed, and after the last."""
-    changing = [n for n, s in enumerate(steps) if any(t.startswith("key:") for t in (*s.makes, *s.destroys))]
-    accounts = [n for n, s in enumerate(steps) if s.account]
-    for n in accounts:
-        if steps[n].act is None:
-            yield f"step {steps[n].id}: it takes the HSM's account and has no act"
+    """Each side's HSMs give an account before the first of their keys is made or destroyed, and after the last."""
     for step in steps:
+        if step.account and step.act is None:
+            yield f"step {step.id}: it takes the HSM's account and has no act"
         if step.empty and not step.account:
             yield f"step {step.id}: no key may be left, and it takes no account"
-    if changing and not (accounts and accounts[0] < changing[0] and accounts[-1] > changing[-1]):
-        yield "keys are made or destroyed, and the HSM's account is not taken both before and after"
+    for side in SIDES:
+        here = [step for step in steps if step.at == side]
+        changing = [n for n, s in enumerate(here) if any(t.startswith("key:") for t in (*s.makes, *s.destroys))]
+        accounts = [n for n, s in enumerate(here) if s.account]
+        if changing and not (accounts and accounts[0] < changing[0] and accounts[-1] > changing[-1]):
+            yield f"keys are made or destroyed ({side}), and the HSM's account is not taken both before and after"
 
 
 def _shares(roles: Mapping[Role, int], steps: Sequence[Step], threshold: int | None) -> Iterator[str]:

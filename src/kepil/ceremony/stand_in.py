@@ -1,6 +1,6 @@
 """A stand-in for modules and hosts: real keys and certificates, in files, that nobody relies on.
 
-With it any ceremony is rehearsed where there is no estate: people, papers, journal and bundle are the real ones.
+With it any ceremony is rehearsed where there is no estate: people, papers, media, journal and bundle are the real ones.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from asn1crypto import pem, x509
 
 from kepil.ceremony.activation import encrypt, new_secret, split
 from kepil.ceremony.course import follow
-from kepil.ceremony.definition import Step, Thing
+from kepil.ceremony.crossing import MEDIA, SUFFIXES, Media, SignMedium
+from kepil.ceremony.definition import Side, Step, Thing
+from kepil.ceremony.engine import Removed
 from kepil.ceremony.evidence import FILES, describe_certificate, describe_file, kind, name_of
+from kepil.ceremony.medium import Direction, write_medium
 from kepil.ceremony.plan import Plan
 from kepil.errors import KepilError
-from kepil.journal.chain import Journal
+from kepil.journal.chain import Journal, now
 
 MODULE = {"make": "Kepil", "model": "Rehearsal stand-in", "serial": "STANDIN-1", "firmware": "none"}
 _CA = """[ca]
@@ -37,10 +40,13 @@ class StandInError(KepilError):
 
 
 class StandIn:
-    """Keys are files in `module`; what earlier ceremonies would have left is made at once."""
+    """Keys are files in `module`; what earlier ceremonies would have left is made at once.
 
-    def __init__(self, module: Path, plan: Plan) -> None:
-        self.module = module
+    With `sign`, what would cross to or from the offline root does so on media, which that has signed.
+    """
+
+    def __init__(self, module: Path, plan: Plan, sign: SignMedium | None = None) -> None:
+        self.module, self.plan, self.sign = module, plan, sign
         self._issuers = {step.id: self._issuer(step) for step in plan.steps}
         module.mkdir(parents=True, exist_ok=True)
         for thing in plan.holds:
@@ -54,14 +60,30 @@ class StandIn:
         made = {thing: self._make(thing, step, files) for thing in step.makes}
         for thing in step.destroys:
             self.remove(thing, folder)
+        media = self._cross(step, folder, made) if self.sign else {}
         return {
             "made": made,
+            **({"media": media} if media else {}),
             "destroyed": dict.fromkeys(step.destroys, "file removed (rehearsal)"),
             "modules": [MODULE] if step.act else [],
-            **({"account": self._account()} if step.account else {}),
+            **({"account": self._account(step.at)} if step.account else {}),
         }
 
-    def remove(self, thing: Thing, folder: Path) -> str:
+    def _cross(self, step: Step, folder: Path, made: Mapping[Thing, Mapping[str, Any]]) -> dict[str, Any]:
+        """Have what the other side of the air gap needs, and all that a root signs, leave on media."""
+        course = follow(Journal(folder / "journal.jsonl").entries())
+        media = Media(folder, course, step, lambda _: None)
+        media.forget()
+        needed = {thing for other in self.plan.steps if other.at == "root" for thing in other.needs}
+        direction: Direction = "from-root" if step.at == "root" else "to-root"
+        for thing in made:
+            if kind(thing) in SUFFIXES and (step.at == "root" or thing in needed):
+                file = folder / FILES / str(made[thing]["file"])
+                medium = folder / MEDIA / file.name
+                write_medium(medium, [file], course.ceremony, self.plan.environment, direction, now(), step.id)
+        return media.sign(self.sign) if self.sign else {}
+
+    def remove(self, thing: Thing, folder: Path) -> Removed:
         """Remove what was made, if it is there."""
         place, pattern = {
             "key": (self.module, "{}.pem"),
@@ -75,7 +97,7 @@ class StandIn:
         }[kind(thing)]
         for path in place.glob(pattern.format(name_of(thing))):
             path.unlink()
-        return "file removed (rehearsal)"
+        return Removed("file removed (rehearsal)")
 
     def _make(self, thing: Thing, step: Step, files: Path) -> dict[str, Any]:
         name = name_of(thing)
@@ -163,8 +185,9 @@ class StandIn:
             holders[person.id] = sha256(encrypted).hexdigest()
         return {"threshold": threshold, "holders": holders}
 
-    def _account(self) -> dict[str, str]:
-        return {path.stem: self._public(path.stem) for path in sorted(self.module.glob("*.pem"))}
+    def _account(self, side: Side) -> dict[str, str]:
+        names = [path.stem for path in sorted(self.module.glob("*.pem"))]
+        return {name: self._public(name) for name in names if self.plan.at(f"key:{name}") == side}
 
     def _openssl(self, *words: str | Path, out: Path) -> None:
         """Make a file, once: one that is there stays."""

@@ -25,7 +25,7 @@ from kepil.ceremony.crossing import MEDIA
 from kepil.ceremony.definition import LANGUAGES, Language, Thing
 from kepil.ceremony.engine import JOURNAL
 from kepil.ceremony.evidence import FILES, FileMade, check_file, typed
-from kepil.ceremony.medium import signed_manifest
+from kepil.ceremony.medium import crossed, signed_manifest
 from kepil.ceremony.people import People, keys_of
 from kepil.ceremony.roles import INDEPENDENT
 from kepil.ceremony.statement import Signed
@@ -159,16 +159,19 @@ def _media(bundle: Path, course: Course) -> None:
     """Each medium is the one that the journal names, signed as media are, and carried what the journal has."""
     faults = []
     made = {one.file: one.sha256 for thing in course.made if isinstance(one := typed(thing, course.made), FileMade)}
-    for name, (step, digest) in course.media.items():
+    for name, (step, stated) in course.media.items():
         where = bundle / MEDIA / name
         try:
-            manifest = signed_manifest(where, course.people)
+            manifest, signed = signed_manifest(where, course.people)
         except KepilError as error:
             faults.append(str(error))
             continue
-        stated = (manifest.ceremony, manifest.environment, manifest.step, manifest.sha256)
-        if stated != (course.ceremony, course.plan.environment, step, digest):
-            faults.append(f"{where}: it is not the medium that step {step} wrote by the journal, manifest {digest}")
+        whose = (manifest.ceremony, manifest.environment, manifest.step)
+        if whose != (course.ceremony, course.plan.environment, step) or crossed(manifest, signed) != stated:
+            faults.append(
+                f"{where}: it is not the medium that step {step} wrote by the journal, manifest {stated.manifest}, "
+                f"signed by {', '.join(stated.signed)}"
+            )
         faults += [
             f"{where}: {file} on it is not the one that the journal has"
             for file, carried in manifest.files.items()

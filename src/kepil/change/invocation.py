@@ -55,6 +55,8 @@ ENGINE = frozenset(
     {"ceremony_arrived", "ceremony_hall", "ceremony_keys", "ceremony_media", "ceremony_step", "ceremony_thing"}
 )
 """What the engine of ceremonies tells their playbooks."""
+SIDES = frozenset({"root", "!root"})
+"""To which it limits them: the offline root's host, or those with a network."""
 SPECIAL = frozenset({"all", "always", "never", "tagged", "untagged"})
 """Tags that are more than one act."""
 
@@ -94,7 +96,7 @@ def compare(record: Record, cliargs: Mapping[str, Any], project: Path) -> None:
     )
     typed = _run(**{option: cliargs[option] for option in NAMED}, project=project)
     if _is_an_act(record, typed):
-        typed |= {option: wanted[option] for option in ("tags", "extra-vars")}
+        typed |= {option: wanted[option] for option in ("limit", "tags", "extra-vars")}
     for option, value in typed.items():
         if value != wanted[option]:
             raise InvocationError(f"{option}: {_difference(option, wanted[option], value)}")
@@ -103,9 +105,12 @@ def compare(record: Record, cliargs: Mapping[str, Any], project: Path) -> None:
 def _is_an_act(record: Record, typed: Mapping[str, Any]) -> bool:
     """Whether the run is a ceremony's playbook as its engine runs it: one act, and what it tells the playbook.
 
-    The record lets the whole playbook run; an act is a part of it. Its step is in the plan, which people sign.
+    The record lets the whole playbook run; an act is a part of it, on one side of the air gap. Its step is in the plan,
+    which people sign.
     """
     if not record.playbook.startswith(CEREMONIES) or record.tags or record.extra_vars:
+        return False
+    if typed["limit"] != record.limit and not (record.limit == "all" and typed["limit"] in SIDES):
         return False
     try:
         told = json.loads(typed["extra-vars"][0])

@@ -199,7 +199,7 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     hall = folder / "ceremony"
     again = (hall / JOURNAL).exists()
     ceremony = Ceremony.resume(hall, "Rehearsed on") if again else Ceremony.open(hall, plan, people)
-    done = _held(ceremony, StandIn(folder / "module", plan), desk, arguments.language)
+    done = _held(ceremony, StandIn(folder / "module", plan, desk.sign_medium), desk, arguments.language)
     seal_rehearsal(folder, people, keys)
     print(f"{folder / 'bundle'}: kepil ceremony verify {folder / 'bundle'} --signers {keys / 'allowed_signers'}")
     return done

@@ -85,10 +85,10 @@ def _check(arguments: argparse.Namespace) -> int:
 
     crossing = (arguments.ceremony, arguments.environment, arguments.direction)
     people = read_people(arguments.people)
-    manifest = check_medium(
+    crossed = check_medium(
         arguments.medium, people, *crossing, arguments.out, arguments.since, arguments.step, arguments.sha256
     )
-    for place, one in manifest.files.items():
-        print(f"{one.sha256}  {place}")
-    print(f"{arguments.out}: as it was signed, written {manifest.made_at}")
+    for place, sha256 in crossed.files.items():
+        print(f"{sha256}  {place}")
+    print(f"{arguments.out}: as {' and '.join(crossed.signed)} signed it, written {crossed.made_at}")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from kepil.ceremony.bundle import pack, sign_seal
 from kepil.ceremony.definition import read_definition
 from kepil.ceremony.desk import Unattended
+from kepil.ceremony.documents import render
 from kepil.ceremony.engine import Ceremony
 from kepil.ceremony.hold import hold
 from kepil.ceremony.people import People
@@ -123,6 +125,13 @@ class Hall:
         role = changes.pop("role", person.roles[0] if person else "witness")
         statement = ceremony.statement(act, who, role, typed=typed, note=note).model_copy(update=changes)
         return sign(statement, self.keys / (key or who), quiet=True)
+
+
+@pytest.fixture(autouse=True)
+def quick_pdf(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No fonts are embedded but where the pages themselves are looked at, and in `made`: that takes longest of all."""
+    if "test_documents" not in request.node.nodeid:
+        monkeypatch.setattr(render, "pdf", lambda html: b"%PDF of " + sha256(html.encode()).digest())
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from kepil.ceremony.shown import row_asked, typed_row
 
 from .conftest import PROJECT
 
-WHO, ROW, DEVIATION = "Who signs?", "Type row", "Deviation from the script"
+WHO, MEDIUM, ROW, DEVIATION = "Who signs?", "Who signs it as ", "Type row", "Deviation from the script"
 
 
 class Seat:
@@ -32,7 +32,7 @@ class Seat:
     def asked(self) -> str | None:
         """The question that is on the screen now; None once the ceremony has let go of the terminal."""
         line = ""
-        while not line.endswith(("') ", "(empty: none): ", "fingerprint: ")):
+        while not line.endswith(("') ", "empty: nobody) ", "(empty: none): ", "fingerprint: ")):
             try:
                 read = os.read(self.screen, 1).decode("latin-1")
             except OSError:  # as Linux says that nobody has the other end open
@@ -60,6 +60,8 @@ def test_people_hold_a_ceremony_at_a_terminal(tmp_path: Path) -> None:
             seat.answer("passer-by")
         elif question.startswith(WHO):
             seat.answer(next(person.id for person in course.people.people if course.may_sign(person.id)))
+        elif question.startswith(MEDIUM):
+            seat.answer(question.partition("(")[2].split(",")[0].split(";")[0])
         elif question.startswith(ROW):
             assert f"row {row_asked(course)} " in question
             seat.answer("0000 0000 0000 0000" if "row" in wrong else str(typed_row(course)))
@@ -79,3 +81,6 @@ def test_people_hold_a_ceremony_at_a_terminal(tmp_path: Path) -> None:
     notes = [entry.data["statement"].get("note") for entry in entries if entry.event == "confirm"]
     assert [note for note in notes if note] == ["The seal's number was read twice"]
     assert entries[-1].event == "close"
+    crossed = Ceremony(tmp_path / "ceremony").course.media
+    assert sorted(crossed) == ["krnca-rsa.crl", "krnca-rsa.crt"]
+    assert {one.signed for _, one in crossed.values()} == {("operator-1", "witness-1")}

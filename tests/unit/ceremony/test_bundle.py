@@ -275,9 +275,9 @@ def test_who_says_another_form_breaks_the_seal(hall: Hall, bundle: Path) -> None
 
 def test_a_journal_of_other_rules_says_so(hall: Hall, bundle: Path) -> None:
     entries = parsed(bundle)
-    entries[0]["data"]["rules"] = 2
+    entries[0]["data"]["rules"] = 1
     write(bundle, chain(entries))
-    refused(hall, bundle, "held by rules 2; this version knows 1")
+    refused(hall, bundle, "held by rules 1; this version knows 2")
 
 
 def test_a_seal_of_another_journal_seals_nothing(hall: Hall, bundle: Path) -> None:

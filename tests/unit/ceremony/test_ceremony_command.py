@@ -7,23 +7,25 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kepil.ceremony.definition import Language
+from kepil.ceremony.definition import Language, read_definition
 from kepil.ceremony.desk import Terminal
 from kepil.ceremony.engine import ActFailedError
 from kepil.ceremony.hold import hold, progress
-from kepil.ceremony.playbook import Playbook, PlaybookError
+from kepil.ceremony.plan import make_plan
+from kepil.ceremony.playbook import HOSTS, Playbook, PlaybookError
 from kepil.ceremony.records import STAYS
 from kepil.ceremony.rehearsal import rehearsal_people
 from kepil.ceremony.shown import row_asked, rows
-from kepil.change.invocation import ENGINE
+from kepil.change.invocation import ENGINE, SIDES
 from kepil.cli import main
 from kepil.commands import ceremony as command
 from kepil.journal.chain import Journal
 
-from .conftest import Hall
+from .conftest import SCRIPTS, Hall
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +67,14 @@ def test_a_rehearsal_from_the_plan_to_the_proof(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("language", "lines"),
     [
-        ("kk", ["[2/4] key: ә ғ қ ң ө ұ ү һ і: орындайды: Оператор", "күтілуде: Кастодиан (2), Куәгер (1)"]),
-        ("ru", ["[2/4] key: ъ ы э: действует: Оператор", "ожидаются: Хранитель (2), Свидетель (1)"]),
+        (
+            "kk",
+            [
+                "[2/4] key: ә ғ қ ң ө ұ ү һ і: желісі бар хосттарда орындайды: Оператор",
+                "күтілуде: Кастодиан (2), Куәгер (1)",
+            ],
+        ),
+        ("ru", ["[2/4] key: ъ ы э: на хостах с сетью действует: Оператор", "ожидаются: Хранитель (2), Свидетель (1)"]),
     ],
 )
 def test_the_screen_speaks_the_peoples_language(hall: Hall, language: Language, lines: list[str]) -> None:
@@ -201,26 +209,32 @@ def test_an_act_is_its_playbooks_tag(hall: Hall, tmp_path: Path, fake: Path) -> 
     hall.until(ceremony, 1)
     ceremony.perform(Playbook(tmp_path / "trial.yml", tmp_path, [str(fake)], {"ceremony_keys": "here"}))
     told = (tmp_path / "log").read_text()
-    assert f"{tmp_path / 'trial.yml'} --tags account --extra-vars" in told
+    assert f"{tmp_path / 'trial.yml'} --tags account --limit !root --extra-vars" in told
     assert f'"ceremony_keys": "here", "ceremony_hall": "{hall.folder}"' in told
     assert json.loads(told.partition("--extra-vars ")[2]).keys() <= ENGINE, "the change gate lets nothing else pass"
-    assert ceremony.course.accounts == [{"old": "0" * 64}]
+    assert set(HOSTS.values()) == SIDES, "nor another limit"
+    assert ceremony.course.accounts == {"estate": [{"old": "0" * 64}], "root": []}
     assert [module.serial for module in ceremony.course.modules.values()] == ["0a1b"]
 
 
 @pytest.mark.clause("CP-4.9")
-def test_after_an_abort_the_roots_host_is_asked_for_its_crl(hall: Hall, tmp_path: Path, fake: Path) -> None:
+def test_after_an_abort_the_roots_host_is_asked_for_its_crl(
+    hall: Hall, tmp_path: Path, fake: Path, hierarchies: dict[str, Any]
+) -> None:
     """Threat: the CRL was signed and never came out; here the old one lies, and the next CRL follows the other."""
+    hall.plan = make_plan(read_definition(SCRIPTS / "root.yml"), "trial", {"rsa": hierarchies["rsa"]})
+    hall.people = rehearsal_people(hall.plan, hall.keys)
     hall.open()
     for name in ("keys/krnca-rsa.json", "krnca-rsa.crl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text('{"performed_at": "2020-01-01T00:00:00Z"}')
         os.utime(tmp_path / name, (0, 0))
     performer = Playbook(tmp_path / "trial.yml", tmp_path, [str(fake)])
-    assert performer.remove("key:krnca-rsa", hall.folder) == STAYS
+    assert performer.remove("key:krnca-rsa", hall.folder).how == STAYS
     assert not (tmp_path / "log").exists()
-    assert performer.remove("crl:krnca-rsa", hall.folder) == STAYS
+    assert performer.remove("crl:krnca-rsa", hall.folder).how == STAYS
     assert '"ceremony_thing": "crl:krnca-rsa"' in (tmp_path / "log").read_text()
+    assert "--tags remove --limit root " in (tmp_path / "log").read_text()
 
 
 def test_a_playbook_that_fails_or_says_nothing_is_a_failed_act(

@@ -11,14 +11,18 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kepil.ceremony.bundle import pack, sign_seal
+from kepil.ceremony.course import follow
 from kepil.ceremony.crossing import MEDIA
+from kepil.ceremony.definition import LANGUAGES, Step
 from kepil.ceremony.desk import Terminal, Unattended
+from kepil.ceremony.documents.render import minutes
 from kepil.ceremony.engine import ActFailedError, Ceremony
 from kepil.ceremony.examination import CourseError
 from kepil.ceremony.hold import hold
@@ -26,15 +30,17 @@ from kepil.ceremony.medium import MediumError, sign_medium, write_medium
 from kepil.ceremony.people import NAMESPACE, People
 from kepil.ceremony.playbook import Playbook
 from kepil.ceremony.rehearsal import rehearsal_people
+from kepil.ceremony.shown import rows
 from kepil.ceremony.verify import verify_bundle
+from kepil.ceremony.words import everything, role_text
 from kepil.errors import KepilError
-from kepil.journal.chain import canonical
+from kepil.journal.chain import Journal, canonical
 from kepil.signed.signatures import AllowedSigners
 
 from .conftest import PROJECT, Hall, definition, planned, step
 
 STEPS = PROJECT / "playbooks/ceremonies/steps"
-CSR, CRL = "nca-rsa.csr", "krnca-rsa.crl"
+CSR, CRL, FORMER = "nca-rsa.csr", "krnca-rsa.crl", "krnca-rsa.former.crl"
 
 
 class Hosts(Playbook):
@@ -49,9 +55,9 @@ class Hosts(Playbook):
         self.on_the_way: Callable[[Path], Any] = lambda _: None
         self.used: bytes | None = None
 
-    def _run(self, tag: str, told: Mapping[str, Any], folder: Path) -> None:
-        if tag != "remove":
-            getattr(self, tag)(told, folder)
+    def _run(self, tag: str, step: Step, told: Mapping[str, Any], folder: Path) -> None:
+        act = self.withdraw if tag == "remove" else getattr(self, tag)
+        act({"ceremony_step": step.model_dump(mode="json"), **told}, folder)
 
     def request(self, told: Mapping[str, Any], folder: Path) -> None:
         request = self.records.folder / "medium" / CSR
@@ -68,12 +74,21 @@ class Hosts(Playbook):
         people = json.dumps(Ceremony(folder).people.model_dump(mode="json", exclude_none=True), ensure_ascii=False)
         self.script("arrive.sh", told, folder, people, CARRIED=CSR, MANIFEST=told["ceremony_media"][CSR])
         assert (self.root / CSR).read_bytes() == b"request"
+        if (self.root / CRL).exists():
+            (self.root / CRL).rename(self.root / f"krnca-rsa.before-{Ceremony(folder).course.ceremony}.crl")
         (self.root / CRL).write_bytes(b"list")
-        printed = self.script("leave.sh", told, folder, "", CARRIED=CRL, RECORD="")
-        shutil.rmtree(folder / MEDIA / CRL, ignore_errors=True)
-        shutil.copytree(self.root / "leaving" / CRL, folder / MEDIA / CRL)
-        assert sha256((folder / MEDIA / CRL / "manifest.json").read_bytes()).hexdigest() == printed.strip()
-        self.on_the_way(folder / MEDIA / CRL)
+        self.leave(CRL, told, folder)
+
+    def withdraw(self, told: Mapping[str, Any], folder: Path) -> None:
+        if told["ceremony_thing"] == "crl:krnca-rsa" and (name := self.script("withdraw_crl.sh", told, folder, "")):
+            self.leave(name.strip(), told, folder)
+
+    def leave(self, name: str, told: Mapping[str, Any], folder: Path) -> None:
+        printed = self.script("leave.sh", told, folder, "", CARRIED=name, RECORD="")
+        shutil.rmtree(folder / MEDIA / name, ignore_errors=True)
+        shutil.copytree(self.root / "leaving" / name, folder / MEDIA / name)
+        assert sha256((folder / MEDIA / name / "manifest.json").read_bytes()).hexdigest() == printed.strip()
+        self.on_the_way(folder / MEDIA / name)
 
     def use(self, told: Mapping[str, Any], _folder: Path) -> None:
         self.used = Path(told["ceremony_arrived"], CRL, CRL).read_bytes()
@@ -83,7 +98,7 @@ class Hosts(Playbook):
         text = (STEPS / name).read_text(encoding="utf-8").replace("/etc/kepil/ceremony", str(self.root))
         environment = os.environ | words | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         environment |= {"CEREMONY": course.ceremony, "ENVIRONMENT": course.plan.environment}
-        environment |= {"STEP": told["ceremony_step"]["id"]}
+        environment |= {"STEP": told["ceremony_step"]["id"], "NAME": "krnca-rsa"}
         done = subprocess.run(
             ["sh", "-euc", text], input=stdin, text=True, env=environment, capture_output=True, check=False
         )
@@ -159,7 +174,12 @@ def test_a_ceremony_crosses_and_its_bundle_proves_how(hall: Hall, hosts: Hosts) 
     manifests = {
         name: sha256((hall.folder / MEDIA / name / "manifest.json").read_bytes()).hexdigest() for name in (CSR, CRL)
     }
-    assert ceremony.course.media == {CSR: ("request", manifests[CSR]), CRL: ("crl", manifests[CRL])}
+    said = {name: (step, one.direction, one.manifest, one.files) for name, (step, one) in ceremony.course.media.items()}
+    assert said == {
+        CSR: ("request", "to-root", manifests[CSR], {CSR: sha256(b"request").hexdigest()}),
+        CRL: ("crl", "from-root", manifests[CRL], {CRL: sha256(b"list").hexdigest()}),
+    }
+    assert [one.signed for _, one in ceremony.course.media.values()] == [("operator-1", "witness-1")] * 2
     shown = [entry.data["statement"]["shown"] for entry in ceremony.journal.entries() if entry.event == "confirm"]
     assert [one[f"medium {CSR}"] for one in shown if f"medium {CSR}" in one] == [manifests[CSR]] * 3
     verified(hall, bundled(hall))
@@ -308,7 +328,7 @@ def test_killed_between_signature_and_journal_it_goes_on_with_the_same_medium(
     ceremony = Ceremony.resume(hall.folder, "The power failed")
     until(hall, ceremony, hosts, 2)
     ceremony.perform(hosts)
-    assert ceremony.course.media[CRL][1] == sha256(manifest).hexdigest()
+    assert ceremony.course.media[CRL][1].manifest == sha256(manifest).hexdigest()
     assert (hosts.records.folder / CRL).read_bytes() == b"list"
 
 
@@ -359,9 +379,26 @@ def test_a_medium_crosses_once(hall: Hall, hosts: Hosts) -> None:
     for _ in range(3):
         ceremony.accept(hall.desk().sign(ceremony))
     ceremony._append("began", {"step": "use"})
-    evidence = {"made": {}, "media": {CSR: "0" * 64}}
+    crossed = ceremony.course.media[CSR][1].model_dump(mode="json")
     with pytest.raises(CourseError, match=f"medium {CSR} crossed already"):
-        ceremony.course.tried("performed", {"step": "use", "evidence": evidence})
+        ceremony.course.tried("performed", {"step": "use", "evidence": {"media": {CSR: crossed}}})
+
+
+@pytest.mark.parametrize(
+    ("signed", "reason"),
+    [
+        (["operator-1", "custodian-1"], "custodian-1 is custodian and signs no media"),
+        (["operator-1", "passer-by"], "passer-by took no part"),
+        (["auditor-1", "witness-1"], "it needs the signatures of an operator"),
+    ],
+)
+def test_the_journal_takes_no_medium_of_other_signers(both: Path, hall: Hall, signed: list[str], reason: str) -> None:
+    shutil.copytree(both, hall.folder.parent, dirs_exist_ok=True)
+    course = Ceremony(hall.folder).course
+    crossed = course.media.pop(CSR)[1].model_dump(mode="json") | {"signed": signed}
+    course.began = True
+    with pytest.raises(MediumError, match=f"step use: medium {CSR}: {reason}"):
+        course.tried("performed", {"step": "use", "evidence": {"media": {CSR: crossed}}})
 
 
 def sealed_again(hall: Hall, bundle: Path) -> None:
@@ -385,9 +422,82 @@ def test_an_aborted_ceremonys_media_are_in_its_bundle(both: Path, hall: Hall) ->
     assert hold(ceremony, Hosts(folder, hall.desk().sign_medium), hall.desk()).outcome == "aborted"
     assert not (folder / "records/medium" / CSR).exists()
     bundle = bundled(hall)
+    assert {path.name for path in (bundle / MEDIA).iterdir()} == {CSR, CRL}
     assert not (bundle / "files" / CSR).exists()
     assert not list(bundle.rglob("media/*/files"))
     verified(hall, bundle)
+
+
+def aborted_with_a_former_crl(hall: Hall, hosts: Hosts) -> Ceremony:
+    """The root had a CRL; the ceremony's own was signed, and its people abort before they confirm it."""
+    (hosts.root / CRL).write_bytes(b"former")
+    (hosts.records.folder / CRL).write_bytes(b"former")
+    ceremony = hall.open()
+    until(hall, ceremony, hosts, 2)
+    ceremony.perform(hosts)
+    assert (hosts.records.folder / CRL).read_bytes() == b"list"
+    for who in ("custodian-1", "witness-1"):
+        ceremony.accept(hall.signed(ceremony, "abort", who, note="Enough"))
+    return ceremony
+
+
+@pytest.mark.clause("CP-4.9")
+def test_the_crl_that_stands_again_comes_on_a_medium(hall: Hall, hosts: Hosts) -> None:
+    """Signed as every medium is; its bundle proves it, and the minutes name it."""
+    ceremony = aborted_with_a_former_crl(hall, hosts)
+    hold(ceremony, hosts, hall.desk())
+    assert (hosts.root / CRL).read_bytes() == (hosts.records.folder / CRL).read_bytes() == b"former"
+    step, crossed = ceremony.course.media[FORMER]
+    assert (step, crossed.direction, crossed.files) == ("crl", "from-root", {FORMER: sha256(b"former").hexdigest()})
+    assert ceremony.course.removed["crl:krnca-rsa"].startswith("withdrawn, and the CRL before it stands again")
+    assert f"<b>{FORMER}</b>" in minutes(ceremony.journal.entries(), "en")
+    bundle = bundled(hall)
+    verified(hall, bundle)
+    shutil.rmtree(bundle / MEDIA / FORMER)
+    sealed_again(hall, bundle)
+    with pytest.raises(KepilError, match=f"{FORMER}: no medium is there"):
+        verified(hall, bundle)
+
+
+@pytest.mark.clause("CP-4.9")
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda m: (m / "files" / FORMER).write_bytes(b"another"), f"{FORMER} was changed"),
+        (lambda m: shutil.copytree(m, m.with_name("other.crl")), "other.crl: step crl writes no such medium"),
+    ],
+)
+def test_a_crl_that_comes_back_otherwise_does_not_stand(
+    hall: Hall, hosts: Hosts, change: Callable[[Path], Any], reason: str
+) -> None:
+    """Threat: an abort is what brings a false CRL in. The medium holds, or it is tried again."""
+    ceremony = aborted_with_a_former_crl(hall, hosts)
+    hosts.on_the_way = change
+    with pytest.raises(KepilError, match=reason):
+        ceremony.remove_remains(hosts)
+    assert "crl:krnca-rsa" in ceremony.course.remains()
+    assert (hosts.records.folder / CRL).read_bytes() == b"list"
+    hosts.on_the_way = lambda _: None
+    resumed = Ceremony.resume(hall.folder, "The medium was thrown away")
+    assert hold(resumed, hosts, hall.desk()).outcome == "aborted"
+    assert (hosts.records.folder / CRL).read_bytes() == b"former"
+
+
+@pytest.mark.clause("CP-6.1")
+def test_minutes_tell_what_crossed(both: Path) -> None:
+    """From the journal alone: direction, step, files, manifest, and who signed."""
+    entries = Journal(both / "ceremony/journal.jsonl").entries()
+    course = follow(entries)
+    words = everything()
+    for language in LANGUAGES:
+        page = unescape(" ".join(minutes(entries, language).split()))
+        for name, (by, crossed) in course.media.items():
+            wanted = [name, by, crossed.made_at, " ".join(rows(crossed.manifest)), words[crossed.direction][language]]
+            wanted += [" ".join(rows(sha256)) for sha256 in crossed.files.values()]
+            wanted += [f"{who}-1 ({role_text(who, 'name', language)})" for who in ("operator", "witness")]
+            section = page[page.index(f"<b>{name}</b>") :]
+            section = section[: section.index("</table>")]
+            assert not [text for text in wanted if text not in section], (language, name)
 
 
 @pytest.mark.clause("CP-6.1")
@@ -395,7 +505,9 @@ def test_a_bundle_whose_media_are_others_proves_nothing(hall: Hall, hosts: Hosts
     """Though it is sealed so: the journal and the signatures of those who carried are against it."""
     hold(hall.open(), hosts, hall.desk())
     whole = bundled(hall)
+    more = ("auditor-1", hall.keys / "auditor-1", hall.people)
     changes: list[tuple[Callable[[Path], Any], str]] = [
+        (lambda m: sign_medium(m / CSR, *more, quiet=True), f"{CSR}: it is not the medium .*signed by operator-1, wit"),
         (lambda m: shutil.rmtree(m / CSR), f"{CSR}: no medium is there"),
         (lambda m: (m / CSR / "signatures/operator-1.sig").unlink(), f"{CSR}: it needs the signatures of an operator"),
         (lambda m: resigned(hall, m / CSR, made_at="2026-01-01T00:00:00Z"), f"{CSR}: it is not the medium that step"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from kepil.ceremony.definition import LANGUAGES, DefinitionError, read_definition
 from kepil.ceremony.plan import read_plan
@@ -44,6 +45,16 @@ def test_a_plan_is_read_as_it_was_written_and_not_otherwise(tmp_path: Path, hier
         read_plan(tmp_path / "plan.json")
 
 
+def test_a_part_stands_among_the_steps(tmp_path: Path, hierarchies: dict[str, Any]) -> None:
+    (tmp_path / "parts").mkdir()
+    part = {"steps": [step("pause"), step("tea")]}
+    (tmp_path / "parts/rest.yml").write_text(yaml.safe_dump(part, allow_unicode=True), encoding="utf-8")
+    content = definition()
+    content["steps"].insert(1, {"part": "rest"})
+    plan = planned(tmp_path, content, {"rsa": hierarchies["rsa"]})
+    assert [s.id for s in plan.steps] == ["before", "pause", "tea", "key-krnca-rsa", "sign-krnca-rsa", "after"]
+
+
 def without_witness(content: dict[str, Any]) -> None:
     del content["roles"]["witness"]
 
@@ -67,6 +78,11 @@ def without_witness(content: dict[str, Any]) -> None:
         (lambda c: c["steps"][0].update(confirms={"operator": "1"}), "the operator who acts confirms alone"),
         (lambda c: c["steps"].pop(), "account is not taken both before and after"),
         (lambda c: c["steps"].pop(0), "account is not taken both before and after"),
+        (
+            lambda c: c["steps"][1].update(at="root"),
+            r"\(root\), and the HSM's account is not taken both before and after",
+        ),
+        (lambda c: c["steps"][3].update(at="root"), r"\(estate\), and the HSM's account is not taken both before and"),
         (lambda c: c["steps"][0].pop("act"), "takes the HSM's account and has no act"),
         (lambda c: c["steps"][1].pop("act"), "makes key:krnca-rsa and has no act"),
         (lambda c: c["steps"].insert(2, step("again", each="root", act="k", makes=["key:{name}"])), "made before"),
@@ -91,6 +107,9 @@ def test_what_cannot_work_is_refused(tmp_path: Path, hierarchies: dict[str, Any]
         (lambda c: c["steps"][0].update(actor="director"), r"steps.0.actor: Input should be 'security-officer'"),
         (lambda c: c.update(id="other"), "the file's name is its id"),
         (lambda c: c.update(begins=["nothing"]), r"nothing.yml: there is no such file"),
+        (lambda c: c["steps"].insert(1, {"part": "nothing"}), r"nothing.yml: there is no such file"),
+        (lambda c: c["steps"].insert(1, {"part": "nothing", "at": "root"}), r"steps.1.part: Extra inputs are not"),
+        (lambda c: c["steps"][0].update(at="home"), r"steps.0.at: Input should be 'estate' or 'root'"),
         (lambda c: c.update(threshold="1"), "greater than or equal to 2"),
     ],
 )

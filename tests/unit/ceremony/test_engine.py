@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from kepil.ceremony.definition import Step
+from kepil.ceremony.definition import Side, Step
 from kepil.ceremony.engine import ActFailedError, Ceremony, RefusedError
 from kepil.ceremony.examination import CourseError
-from kepil.ceremony.hold import progress
+from kepil.ceremony.hold import hold, progress
 from kepil.ceremony.rehearsal import rehearsal_people
 from kepil.ceremony.shown import typed_row
 from kepil.ceremony.stand_in import StandIn
@@ -171,6 +171,32 @@ def test_a_key_that_no_journal_knows_is_found(hall: Hall) -> None:
     hall.module()._key("hidden")
     with pytest.raises(ActFailedError, match="hidden is held and stands in no journal"):
         ceremony.perform(hall.module())
+
+
+@pytest.mark.clause("CP-5.4")
+@pytest.mark.parametrize(("hidden", "found"), [("root", "after-root"), ("estate", "after")])
+def test_each_side_of_the_gap_accounts_for_its_own_keys(
+    tmp_path: Path, keys: Path, hierarchies: dict[str, Any], hidden: str, found: str
+) -> None:
+    """Threat: a key that appears on one side hides behind the account of the other."""
+    root = [step(f"{when}-root", act="account", account="true", at="root") for when in ("before", "after")]
+    before, key, _, after = definition()["steps"]
+    content = definition() | {"steps": [before, root[0], key, root[1], after]}
+    plan = planned(tmp_path, content, {"rsa": hierarchies["rsa"]})
+    hall = Hall(tmp_path / "ceremony", keys, plan, rehearsal_people(plan, keys))
+    ceremony = hall.open()
+
+    class Hiding(StandIn):
+        def _account(self, side: Side) -> dict[str, str]:
+            more = {"hidden": "0" * 64} if side == hidden and ceremony.course.step > 1 else {}
+            return super()._account(side) | more
+
+    module = Hiding(tmp_path / "module", plan)
+    with pytest.raises(ActFailedError, match="hidden is held and stands in no journal"):
+        hold(ceremony, module, hall.desk())
+    assert ceremony.course.current.id == found
+    hall.hold(ceremony)
+    assert {side: len(accounts) for side, accounts in ceremony.course.accounts.items()} == {"estate": 2, "root": 2}
 
 
 @pytest.mark.clause("CP-6.2")

@@ -246,7 +246,7 @@ def test_from_the_command_line(hall: Hall, people: People, tmp_path: Path, capsy
         main([*arrive, "--since", "yesterday"])
     assert main([*arrive, "--since", "2999-01-01T00:00:00Z"]) == 1
     assert main([*arrive, "--since", "2026-01-01T00:00:00Z"]) == 0
-    assert f"{tmp_path / 'in'}: as it was signed, written 20" in capsys.readouterr().out
+    assert f"{tmp_path / 'in'}: as auditor-1 and operator-1 signed it, written 20" in capsys.readouterr().out
     assert (tmp_path / "in/nca-rsa.crt").read_bytes() == b"certificate"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kepil.ceremony.definition import read_definition
+from kepil.ceremony.definition import Side, read_definition
 
 from .conftest import SCRIPTS
 
@@ -23,7 +23,20 @@ NO_ACTS = {"never", "remove"}
 def plays(path: Path) -> Iterator[dict[str, Any]]:
     for play in yaml.safe_load(path.read_text(encoding="utf-8")):
         imported = play.get("ansible.builtin.import_playbook")
-        yield from plays(path.parent / imported) if imported else [play]
+        for one in plays(path.parent / imported) if imported else [play]:
+            hosts = play.get("vars", {}).get("ceremony_hosts", one["hosts"]) if imported else one["hosts"]
+            yield one | {"hosts": hosts}
+
+
+BOTH = {"hsm", "software_hsm", "root", "ca", "ocsp", "tsp", "second_hsm"}
+SIDES: dict[Side, set[str]] = {"root": {"root", "software_hsm"}, "estate": BOTH - {"root"}}
+"""Groups with hosts on each side of the air gap."""
+
+
+def sides(hosts: str) -> set[Side]:
+    groups = {group.removesuffix("[0]") for group in hosts.split(":") if not group.startswith("!")}
+    assert groups <= BOTH, "a group whose side is not known"
+    return {side for side, names in SIDES.items() if groups & names}
 
 
 def test_there_are_playbooks() -> None:
@@ -36,6 +49,22 @@ def test_every_act_is_a_tag_and_every_tag_an_act(name: str) -> None:
     tagged = [set(play.get("tags", [])) - {"never"} for play in plays(PLAYBOOKS / f"{name}.yml")]
     assert all(len(tags) == 1 for tags in tagged), "a play is one act"
     assert {tag for tags in tagged for tag in tags} - NO_ACTS == acts
+
+
+@pytest.mark.clause("CP-6.1")
+@pytest.mark.parametrize("name", HELD)
+def test_every_act_has_hosts_on_its_side_of_the_gap(name: str) -> None:
+    """Threat: limited to the wrong side, a playbook reaches no host, does nothing, and says that it went well."""
+    reached = {
+        tag: {side for play in plays(PLAYBOOKS / f"{name}.yml") if tag in play["tags"] for side in sides(play["hosts"])}
+        for play in plays(PLAYBOOKS / f"{name}.yml")
+        for tag in play["tags"]
+    }
+    steps = read_definition(SCRIPTS / f"{name}.yml").steps
+    assert not [step.id for step in steps if step.act and step.at not in reached[step.act]]
+    assert not [step.id for step in steps if step.makes and step.at not in reached["remove"]]
+    acted = {act: {step.at for step in steps if step.act == act} for act in {step.act for step in steps if step.act}}
+    assert not [act for act, at in acted.items() if reached[act] - at - {"estate"}], "the root does what no step says"
 
 
 @pytest.mark.parametrize("name", HELD)

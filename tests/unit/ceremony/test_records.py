@@ -94,6 +94,12 @@ def test_an_act_that_left_no_file_made_nothing(records: Path, hall: Path) -> Non
         Records(records).evidence(step(makes=["request:nca-rsa"]), hall)
 
 
+def test_an_act_that_reached_no_host_gives_no_account(records: Path, hall: Path) -> None:
+    """Threat: no host was asked, and the modules are said to hold nothing."""
+    with pytest.raises(RecordError, match="step x: no host gave an account: its playbook reaches none of root"):
+        Records(records).evidence(step(id="x", act="account", account="true", at="root"), hall)
+
+
 def test_every_partition_gives_its_account(records: Path, hall: Path) -> None:
     (hall / "account").mkdir()
     for name in ("root", "nca"):

@@ -104,6 +104,12 @@ def test_a_ceremonys_engine_runs_its_playbook_act_by_act(site: Site, monkeypatch
     site.propose("change-manager", "deputy-manager", playbook=CEREMONY)
     monkeypatch.chdir(site.path)
     site.examine(args=(CEREMONY,), tags=("key",), extra_vars=(STEP,))
+    for limit in ("root", "!root"):
+        site.examine(args=(CEREMONY,), tags=("key",), extra_vars=(STEP,), subset=limit)
+    with pytest.raises(InvocationError, match="limit: the record names all, not ca01"):
+        site.examine(args=(CEREMONY,), tags=("key",), extra_vars=(STEP,), subset="ca01")
+    with pytest.raises(InvocationError, match="limit: the record names all, not root"):
+        site.examine(args=(CEREMONY,), subset="root")
     for tags, told in (
         (("key", "crl"), (STEP,)),
         (("never",), (STEP,)),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kepil.ceremony.course import Course, begin
-from kepil.ceremony.definition import Step, Thing
+from kepil.ceremony.definition import SIDES, Side, Step, Thing
 from kepil.ceremony.evidence import fingerprint, kind
 from kepil.ceremony.roles import Role
 from kepil.journal.chain import Entry
@@ -62,7 +62,8 @@ class Told:
     @property
     def reconciled(self) -> bool:
         """Whether the modules' accounts before and after agree with the journal; the course saw to it that they do."""
-        return len(self.course.accounts) > 1
+        due = [side for side in SIDES if any(step.account for step in self.course.plan.steps if step.at == side)]
+        return all(len(self.course.accounts[side]) > 1 for side in due)
 
     @property
     def account_due(self) -> bool:
@@ -81,10 +82,11 @@ class Told:
         """What was made and is no key."""
         return [(thing, made) for thing, made in self.course.made.items() if kind(thing) != "key"]
 
-    def accounts(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
-        """The modules' accounts: the first, and the last of those after it."""
-        accounts = self.course.accounts
-        return accounts[0] if accounts else {}, accounts[-1] if len(accounts) > 1 else {}
+    def accounts(self) -> Iterator[tuple[Side, Mapping[str, str], Mapping[str, str]]]:
+        """The modules' accounts on each side of the air gap: the first, and the last of those after it."""
+        for side, accounts in self.course.accounts.items():
+            if accounts:
+                yield side, accounts[0], accounts[-1] if len(accounts) > 1 else {}
 
 
 def tell(entries: Sequence[Entry]) -> Told:
