@@ -1,6 +1,6 @@
 """Each of the estate's ceremonies, played as it is written, from the roll call to the proof; and no secret is told.
 
-Played on both sides of an air gap, each with a module of its own, and killed in every act.
+Played on both sides of an air gap, and killed in every act.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Dying(StandIn):
 
 
 class Gap:
-    """Two sides that share nothing: whatever a side has of a ceremony was carried to it."""
+    """Two sides whose desks share nothing: whatever one has of a ceremony was carried to it."""
 
     def __init__(self, folder: Path, keys: Path, plan: Plan) -> None:
         self.folder, self.plan, self.desk = folder, plan, Unattended(keys, say=lambda _: None)
@@ -68,7 +68,7 @@ class Gap:
 
     @property
     def module(self) -> Path:
-        return self.folder / self.side / "module"
+        return self.folder / "module"  # the stand-in for the hosts of both sides
 
     def carry(self, side: Side) -> None:
         """Everybody gathers on the other side; what was carried there before is older."""
@@ -154,7 +154,7 @@ def test_aborted_at_its_end_each_side_destroys_what_is_its_own(
     while gap.ceremony.course.phase != "closed":
         gap.go_on()
     made = {name_of(thing) for step in plan.steps for thing in step.makes}
-    left = [path.name for path in tmp_path.glob("*/module/*") if path.name.split(".")[0] in made]
+    left = [path.name for path in tmp_path.glob("module/*") if path.name.split(".")[0] in made]
     assert gap.ceremony.course.outcome == "aborted"
     assert not left
 
