@@ -49,10 +49,12 @@ class StandIn:
         self.module, self.plan, self.sign = module, plan, sign
         self._issuers = {step.id: self._issuer(step) for step in plan.steps}
         module.mkdir(parents=True, exist_ok=True)
-        for thing in plan.holds:
-            if kind(thing) == "key":
-                self._key(name_of(thing))
-                self._certificate(name_of(thing), None, self.module)
+        held = module / "held"  # a ceremony that is taken up again finds what it destroyed destroyed
+        if not held.exists():
+            for name in (name_of(thing) for thing in plan.holds if kind(thing) == "key"):
+                self._key(name)
+                self._certificate(name, None, self.module)
+            held.touch()
 
     def perform(self, step: Step, folder: Path) -> Mapping[str, Any]:
         """Make what the step makes, or find it. Raises StandInError."""
