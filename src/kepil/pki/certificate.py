@@ -135,7 +135,7 @@ class CertificateForm:
     ) -> None:
         self._issuer, self._days = issuer, profile.days
         self._limits = issuer.not_valid_before, issuer.not_valid_after
-        self._algorithm = signature_algorithm
+        self._algorithm, self._host_names = signature_algorithm, host_names
         names = ("example.test",) if host_names else ()
         key = issuer.public_key.dump()
         subject = DistinguishedName(common_name="The subject's place")
@@ -177,7 +177,7 @@ class CertificateForm:
             subject.encode(),
             public_key_info,
             der.wrap(der.OCTET_STRING, key_identifier(public_key_info)),
-            _host_names(dns_names),
+            *([_host_names(dns_names)] if self._host_names else []),
         )
 
     def assemble(self, tbs: bytes, signature: bytes) -> bytes:

@@ -190,7 +190,12 @@ class Template:
             raise DerError("a hole is not a whole value of the example")
 
     def fill(self, *values: bytes) -> bytes:
-        """The encoding with `values` in the place of the holes, in their order. A value may be several, or nothing."""
+        """The encoding with `values` in the place of the holes, in their order. A value may be several, or nothing.
+
+        Raises DerError where there are more or fewer than holes.
+        """
+        if len(values) != len(self._places):
+            raise DerError(f"{len(values)} values for {len(self._places)} holes")
         pieces = [*self._constants, *values]
         for tag, pick in self._steps:
             contents = b"".join(pick(pieces))

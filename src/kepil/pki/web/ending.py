@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+
+from kepil.pki.web.beside import beside
 
 NOTICE = timedelta(days=30)
 """How long before its end a certificate is told of: people have to come together to make another."""
@@ -45,10 +47,5 @@ async def told(ends: Mapping[str, datetime], now: Callable[[], datetime] = utc_n
             tell(ends, now())
             await asyncio.sleep(DAY_SECONDS)
 
-    task = asyncio.create_task(daily())
-    try:
+    async with beside(daily()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

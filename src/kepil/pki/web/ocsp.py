@@ -1,6 +1,5 @@
 """OCSP over HTTP (RFC 6960 appendix A, RFC 5019 sections 5 and 6)."""
 
-import asyncio
 import base64
 import binascii
 import hashlib
@@ -34,6 +33,7 @@ from kepil.pki.status import (
     StatusReplica,
     StatusUnavailableError,
 )
+from kepil.pki.web.beside import beside
 from kepil.pki.web.body import BodyTooLargeError
 from kepil.pki.web.ending import ending, told, utc_now
 from kepil.pki.web.log import configure_logging
@@ -249,11 +249,9 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with replica, told(service.ends):
-            watching = asyncio.create_task(contact.watch())
+        async with replica, told(service.ends), beside(contact.watch()):
             settle()
             yield
-            watching.cancel()
         threads.close()
 
     async def health(_request: Request) -> Response:

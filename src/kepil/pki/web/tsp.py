@@ -1,9 +1,8 @@
 """Time stamps over HTTP (RFC 3161 section 3.4)."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 
 from starlette.applications import Starlette
@@ -19,6 +18,7 @@ from kepil.pki.settings import TspSettings
 from kepil.pki.signer import SignerError
 from kepil.pki.signing import SigningThreads
 from kepil.pki.tsp import StampingUnit
+from kepil.pki.web.beside import beside
 from kepil.pki.web.body import BodyTooLargeError
 from kepil.pki.web.ending import ending, told, utc_now
 from kepil.pki.web.log import configure_logging
@@ -100,13 +100,8 @@ def report_health(service: TspService, clock: Clock) -> JSONResponse:
 async def watching(clock: ChronyClock) -> AsyncIterator[None]:
     """Have the clock watched during the block."""
     await clock.measure()
-    task = asyncio.create_task(clock.watch())
-    try:
+    async with beside(clock.watch()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def build_app(

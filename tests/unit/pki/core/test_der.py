@@ -144,3 +144,10 @@ def test_openssl_reads_what_is_written() -> None:
     command = ["openssl", "asn1parse", "-inform", "DER"]
     said = subprocess.run(command, input=encoded, check=True, capture_output=True).stdout.decode()
     assert [word in said for word in (":-81", "BIT STRING", "GENERALIZEDTIME   :20260102000000Z")] == [True] * 3
+
+
+@pytest.mark.parametrize("values", [(), (b"", b"")])
+def test_a_template_has_a_value_for_each_hole(values: tuple[bytes, ...]) -> None:
+    template = Template(bytes.fromhex("3006020101040101"), b"\x02\x01\x01")
+    with pytest.raises(DerError, match=f"{len(values)} values for 1 holes"):
+        template.fill(*values)
