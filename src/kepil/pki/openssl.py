@@ -51,7 +51,6 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "EVP_PKEY_get_size": (c_int, [c_void_p]),
     "EVP_PKEY_sign": (c_int, [c_void_p, c_void_p, _OUT_SIZE, c_char_p, c_size_t]),
     "EVP_PKEY_sign_init": (c_int, [c_void_p]),
-    "OSSL_LIB_CTX_free": (None, [c_void_p]),
     "OSSL_LIB_CTX_load_config": (c_int, [c_void_p, c_char_p]),
     "OSSL_LIB_CTX_new": (c_void_p, []),
     "OSSL_PROVIDER_load": (c_void_p, [c_void_p, c_char_p]),
@@ -131,7 +130,9 @@ def freed(pointer: int, free: Callable[[int], None]) -> Iterator[int]:
 class Context:
     """An OSSL_LIB_CTX of one's own: with it come its own providers, apart from the process's default ones.
 
-    `config` is an openssl.cnf that activates providers; without it the default provider is loaded.
+    `config` is an openssl.cnf that activates providers; without it the default provider is loaded. A context stays for
+    good, and there are few: one for each key, and another when its HSM was lost. OpenSSL keeps a part of it for every
+    thread that used it and frees that when the thread ends, where a freed context kills the process.
 
     Raises OpenSSLError when the configuration or a provider cannot be loaded.
     """
@@ -143,10 +144,6 @@ class Context:
             check(lib.OSSL_PROVIDER_load(self.pointer, b"default"), "loading the default provider")
         else:
             check(lib.OSSL_LIB_CTX_load_config(self.pointer, bytes(config)), f"loading {config}")
-
-    def __del__(self, free: Callable[[int], None] = lib.OSSL_LIB_CTX_free) -> None:  # at exit `lib` may be gone
-        if pointer := getattr(self, "pointer", None):
-            free(pointer)
 
 
 @lru_cache(maxsize=8)

@@ -8,7 +8,6 @@ import random
 import re
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable
 from ctypes import byref, c_size_t, c_void_p
 from functools import partial
@@ -47,14 +46,18 @@ class _Operation(NamedTuple):
 
 
 class _Key:
-    """A private key opened in an OpenSSL context of its own; both are freed when the last thread has let go of them."""
+    """A private key opened in an OpenSSL context of its own; it is freed when the last thread has let go of it."""
 
     def __init__(self, uri: str, config: Path | None, activation: Path | None) -> None:
         self.context = Context(config)
         self.pointer: int = _load(self.context, uri, activation)
         self._operations: list[_Operation] = []  # prepared, and used by no thread now
-        # Not by __del__: in a cycle that is collected, with an error that names the key, the context could go first.
-        weakref.finalize(self, _free, self.pointer, self._operations, self.context).atexit = False
+
+    def __del__(self) -> None:
+        for operation in getattr(self, "_operations", ()):
+            lib.EVP_PKEY_CTX_free(operation.pointer)
+        if pointer := getattr(self, "pointer", None):
+            lib.EVP_PKEY_free(pointer)
 
     def public_key_info(self) -> bytes:
         encoded = c_void_p()
@@ -109,13 +112,6 @@ class _Key:
             signature = ctypes.create_string_buffer(size.value)
             check(lib.EVP_DigestSign(operation, signature, byref(size), message, len(message)), "signing")
         return signature.raw[: size.value]
-
-
-def _free(pointer: int, operations: list[_Operation], _context: Context) -> None:
-    """Free a key and what is prepared with it; the context, which is held until then, goes after them."""
-    for operation in operations:
-        lib.EVP_PKEY_CTX_free(operation.pointer)
-    lib.EVP_PKEY_free(pointer)
 
 
 def _choose(operation: int, how: algorithm.SignatureAlgorithm) -> None:
