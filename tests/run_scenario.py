@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 PHASES = ("check", "converge", "idempotence", "verify")
-LONGEST_SECONDS = 1200
+LONGEST_SECONDS = 2400
 BORDER = re.compile(r"[➜>] (?P<phase>\w+)[:\]] (?P<what>Executing$|Executed: )")
 """Where a phase begins or ends, with colours and without."""
 
