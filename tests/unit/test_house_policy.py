@@ -40,6 +40,16 @@ def test_a_task_file_is_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_TASK_FILE
 
 
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda p: str(p.relative_to(PROJECT)))
+def test_a_play_has_no_variable_that_its_files_have(path: Path) -> None:
+    """The file's would count: a play's own variable of the same name is never seen."""
+    plays = load(path)
+    for play in plays if isinstance(plays, list) else []:
+        for name in play.get("vars_files", []):
+            twice = play.get("vars", {}).keys() & load(path.parent / name).keys()
+            assert not twice, f"{name} has them, too"
+
+
 @pytest.mark.parametrize("role", ROLES, ids=lambda p: p.name)
 def test_defaults_and_specification_agree(role: Path) -> None:
     """Every public variable is specified, and a default is typed once: the two files hold the same."""
