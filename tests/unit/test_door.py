@@ -33,7 +33,7 @@ def test_help_is_no_error() -> None:
         ((), "no command"),
         (("raise",), "there is no command 'raise'"),
         (("test", "everything"), "there is no test part 'everything'"),
-        (("test", "role", "nobody"), "there is no role scenario 'nobody'"),
+        (("test", "role", "nobody"), "there is no role, and no scenario, 'nobody'"),
         (("shell",), "shell needs one HOST"),
         (("ceremony", "root"), "ceremony takes NAME --rehearse"),
         (("image",), "image takes HOST, and --bill FILE"),

@@ -14,6 +14,7 @@ PROJECT = Path(__file__).parents[2]
 ROLES = sorted(path for path in (PROJECT / "roles").iterdir() if path.is_dir())
 TASK_FILES = sorted([*PROJECT.glob("roles/*/tasks/*.yml"), *PROJECT.glob("roles/*/handlers/*.yml")])
 PLAYBOOKS = sorted((PROJECT / "playbooks").rglob("*.yml"))
+SCENARIOS = sorted(PROJECT.glob("molecule/*/converge.yml"))
 LONGEST_TASK_FILE = 110
 FORBIDDEN = {
     "ignore_errors": "a failure that is passed over is found by someone else later",
@@ -76,9 +77,11 @@ def test_public_names_begin_with_the_role(role: Path) -> None:
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda p: p.name)
 def test_a_role_has_its_scenario_and_tests(role: Path) -> None:
-    scenario = PROJECT / "molecule" / role.name
-    assert (scenario / "molecule.yml").exists()
-    assert list(scenario.glob("tests/test_*.py"))
+    """A scenario converges it: its own, or one that roles on the same ground share."""
+    converged = {path.parent: [one for play in load(path) for one in play.get("roles", [])] for path in SCENARIOS}
+    scenarios = [scenario for scenario, roles in converged.items() if role.name in roles]
+    assert scenarios
+    assert any(list(scenario.glob("tests/test_*.py")) for scenario in scenarios)
 
 
 def test_scenarios_have_networks_of_their_own() -> None:

@@ -86,7 +86,7 @@ def _tag(kind: str, content: Iterable[str]) -> str:
 
 
 def images(project: Path, groups: Groups, mirror: str) -> dict[str, Any]:
-    """The base image (what every host has) and, for each host, its kind's layer on top.
+    """The base image (what every host of any environment has) and, for each host, its kind's layer on top.
 
     A tag names the content, so that an image is built again only when a package list, or how images are made, changes.
     """
@@ -97,7 +97,7 @@ def images(project: Path, groups: Groups, mirror: str) -> dict[str, Any]:
     )
     plays = read_plays(project / "playbooks" / "layers")
     standing = sorted({name for members in groups.values() for name in members} - set(groups.get("appliance", [])))
-    everywhere = [play for play in plays if all(matches(play["hosts"], host, groups) for host in standing)]
+    everywhere = [play for play in plays if set(play["hosts"].split(":")) in ({"all"}, {"all", "!appliance"})]
     common = {p for play in everywhere for role in play_roles(play) for p in role_packages(roles, role)}
     # The base is of one suite.
     base_packages = sorted({p for p in common if "/" not in p} | set(BOOTSTRAP_PACKAGES))

@@ -62,6 +62,13 @@ def test_a_layer_holds_only_what_the_base_lacks(project: Path) -> None:
     assert built["of_host"]["ca01"] == built["layers"][0]["tag"]
 
 
+def test_every_environment_stands_on_one_base(project: Path) -> None:
+    """Threat: where all hosts are of one kind, what the kind needs is in a base of its own, built for minutes."""
+    built = images(project, {"zone_core": ["ca01"], "ca": ["ca01"]}, MIRROR)
+    assert built["base"] == images(project, GROUPS, MIRROR)["base"]
+    assert [layer["packages"] for layer in built["layers"]] == [["opensc"]]
+
+
 def test_a_tag_changes_with_its_packages_and_with_nothing_else(project: Path) -> None:
     before = images(project, GROUPS, MIRROR)
     (project / "roles" / "signer" / "vars" / "main.yml").write_text("__signer_packages: [opensc, stunnel4]\n")

@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 60
 @pytest.fixture(scope="module")
 def shared(inventory: dict[str, Any]) -> dict[str, Any]:
     """Variables of the host that asks."""
-    variables: dict[str, Any] = inventory["_meta"]["hostvars"]["org01"]
+    variables: dict[str, Any] = inventory["_meta"]["hostvars"]["ra01"]
     return variables
 
 
@@ -45,7 +45,7 @@ def ca(shared: dict[str, Any]) -> str:
 @pytest.fixture(scope="module")
 def client() -> Host:
     """The host that asks."""
-    return Host.get_host("ansible://org01")
+    return Host.get_host("ansible://ra01")
 
 
 @pytest.fixture(scope="module")
