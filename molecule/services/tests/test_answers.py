@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 from testinfra.host import Host
 
-testinfra_hosts = ["ansible://organisation"]
+testinfra_hosts = ["ansible://ra"]
 
 HERE = "/root/molecule-ocsp"
 TLS = (

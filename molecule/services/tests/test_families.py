@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-testinfra_hosts = ["ansible://organisation"]
+testinfra_hosts = ["ansible://ra"]
 
 GOST = "OPENSSL_CONF=/etc/ssl/openssl-gost.cnf"
 TLS = (

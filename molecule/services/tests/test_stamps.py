@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-testinfra_hosts = ["ansible://organisation"]
+testinfra_hosts = ["ansible://ra"]
 
 HERE = "/root/molecule-tsp"
 TYPE = "-H 'Content-Type: application/timestamp-query'"
