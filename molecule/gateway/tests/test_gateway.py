@@ -22,6 +22,14 @@ def test_squid_takes_its_configuration(host: Any) -> None:
     assert host.service("squid").is_running
 
 
+def test_nothing_asks_the_internet_for_databases(host: Any) -> None:
+    """LQ-A3-6. Threat: Debian's updaters call out beside the operator's mirror, fail, and nobody minds a failed unit."""
+    units = "clamav-freshclam.service clamav-freshclam-once.service clamav-freshclam-once.timer"
+    assert host.run(f"systemctl is-active {units}").stdout.split() == ["inactive"] * 3
+    assert host.run(f"systemctl is-enabled {units}").stdout.split() == ["disabled", "masked", "masked"]
+    assert host.check_output("systemctl list-units --failed --plain --no-legend").strip() == ""
+
+
 def test_the_inspection_key_is_the_proxys_alone(host: Any) -> None:
     """GW-20: whoever has this key reads what users believe to be private."""
     key = host.file(f"{SETTINGS}/inspection/ca.key")
