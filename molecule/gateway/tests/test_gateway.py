@@ -23,7 +23,7 @@ def test_squid_takes_its_configuration(host: Any) -> None:
 
 
 def test_nothing_asks_the_internet_for_databases(host: Any) -> None:
-    """LQ-A3-6. Threat: Debian's updaters call out beside the operator's mirror, fail, and nobody minds a failed unit."""
+    """LQ-A3-6. Threat: Debian's updaters call out beside the operator's mirror, and fail, which nobody minds."""
     units = "clamav-freshclam.service clamav-freshclam-once.service clamav-freshclam-once.timer"
     assert host.run(f"systemctl is-active {units}").stdout.split() == ["inactive"] * 3
     assert host.run(f"systemctl is-enabled {units}").stdout.split() == ["disabled", "masked", "masked"]
