@@ -37,9 +37,6 @@ ABORTED, CLOSED = "abort custodian-1 wrong abort witness-1 wrong", "custodian-1 
 """What people type at the terminal, `-` for an empty line: until ceremony `crl` acts, to sign what left the root,
 to confirm it, to abort, and to close the journal."""
 
-AS_IN_PRODUCTION = ("custodian_replacement",)
-"""What Ansible's own strategy holds, whatever is asked: it reaches more hosts than any other."""
-
 WATCH = Path(__file__).with_name("watch.py")
 UNWATCH = "kill $(cat /dev/shm/watch.pid); rm -f /dev/shm/watch.pid /dev/shm/watched"
 # What is looked for comes by standard input, so that no secret appears on a command line here either.
@@ -89,8 +86,7 @@ class Ceremonies:
         self.estate, self.screen, self.secrets = estate, "", set[str]()
 
     def command(self, name: str, *options: str) -> list[str]:
-        quick = ["--quick"] if os.environ.get("KEPIL_REHEARSAL_QUICK") and name not in AS_IN_PRODUCTION else []
-        return ["./estate", "rehearse", "ceremony", *quick, name, *options]
+        return ["./estate", "rehearse", "ceremony", name, *options]
 
     def hold(self, name: str, *options: str) -> Path:
         """The bundle of a ceremony that was completed, and verifies."""

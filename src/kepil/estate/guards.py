@@ -118,15 +118,7 @@ def _debugging(environment: Environment) -> Iterator[str]:
                 key.endswith("log_level") and str(value).lower() in ("debug", "trace")
             ):
                 yield f"{host}: {path} is {value!r}; take it out"
-    yield from _set(environment, "ANSIBLE_DEBUG", "ANSIBLE_KEEP_REMOTE_FILES", "ANSIBLE_NO_TARGET_SYSLOG")
-
-
-def _strategy(environment: Environment) -> Iterator[str]:
-    yield from _set(environment, "ANSIBLE_STRATEGY")
-
-
-def _set(environment: Environment, *names: str) -> Iterator[str]:
-    for name in names:
+    for name in ("ANSIBLE_DEBUG", "ANSIBLE_KEEP_REMOTE_FILES", "ANSIBLE_NO_TARGET_SYSLOG", "ANSIBLE_STRATEGY"):
         if environment.process.get(name, "").lower() not in ("", "0", "false", "no"):
             yield f"the environment variable {name} is set; unset it"
 
@@ -198,7 +190,6 @@ CHECKS: dict[str, Check] = {
     "time": _time,
     "randomness": _randomness,
     "debugging": _debugging,
-    "strategy": _strategy,
     "host_keys": _host_keys,
     "secrets": _secrets,
     "log_retention": _log_retention,

@@ -95,16 +95,9 @@ def test_what_serves_development_is_refused(
         hold(production)
 
 
-@pytest.mark.parametrize(
-    ("rail", "name"),
-    [
-        ("debugging", "ANSIBLE_DEBUG"),
-        ("debugging", "ANSIBLE_KEEP_REMOTE_FILES"),
-        ("strategy", "ANSIBLE_STRATEGY"),
-    ],
-)
-def test_the_run_itself_does_not_debug(production: Environment, rail: str, name: str) -> None:
-    with pytest.raises(GuardRailError, match=f"{rail}: the environment variable {name} is set"):
+@pytest.mark.parametrize("name", ["ANSIBLE_DEBUG", "ANSIBLE_KEEP_REMOTE_FILES", "ANSIBLE_STRATEGY"])
+def test_the_run_itself_does_not_debug(production: Environment, name: str) -> None:
+    with pytest.raises(GuardRailError, match=f"debugging: the environment variable {name} is set"):
         hold(replace(production, process={name: "1"}))
 
 
