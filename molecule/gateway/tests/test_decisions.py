@@ -205,12 +205,15 @@ def test_the_log_says_how_it_was_decided_and_never_what_for(gateway: Gateway) ->
     log = gateway.host.check_output("tail -n 20 /var/log/squid/access.log")
     assert re.search(rf"{gateway.sites['finance']} splice", log)
     assert re.search(rf"{gateway.users['enrolled']} .* {news} bump .*Kepil\.Test\.EICAR.* inspected", log), log
+    closed = f"{gateway.sites['games']} bump GET TCP_DENIED/403"
+    told = f"journalctl --since=@{began} --output=cat --unit=squid | grep -qF '{closed}'"
+    gateway.host.run(f"timeout 20 sh -c \"until {told}; do sleep 0.5; done\"")
     clamd, *logs = (
         gateway.host.check_output(f"journalctl --since=@{began} --output=cat --unit={unit}")
         for unit in ("clamav-daemon", "squid", "c-icap", "suricata")
     )
     assert "Kepil.Test.EICAR" in clamd
-    assert f"{gateway.sites['games']} bump GET TCP_DENIED/403" in logs[0], "what is closed goes to the collector"
+    assert closed in logs[0], gateway.host.check_output(f"journalctl --since=@{began} --lines=100")
     assert gateway.sites["finance"] not in logs[0], "where users go does not"
     path = "/(what-for|eicar)"
     assert not re.search(path, "".join([clamd, *logs]))
