@@ -207,7 +207,7 @@ def test_the_log_says_how_it_was_decided_and_never_what_for(gateway: Gateway) ->
     assert re.search(rf"{gateway.users['enrolled']} .* {news} bump .*Kepil\.Test\.EICAR.* inspected", log), log
     closed = f"{gateway.sites['games']} bump GET TCP_DENIED/403"
     told = f"journalctl --since=@{began} --output=cat --unit=squid | grep -qF '{closed}'"
-    gateway.host.run(f"timeout 20 sh -c \"until {told}; do sleep 0.5; done\"")
+    gateway.host.run(f'timeout 20 sh -c "until {told}; do sleep 0.5; done"')
     clamd, *logs = (
         gateway.host.check_output(f"journalctl --since=@{began} --output=cat --unit={unit}")
         for unit in ("clamav-daemon", "squid", "c-icap", "suricata")
