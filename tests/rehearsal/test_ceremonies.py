@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from tests.estate.everywhere import everywhere, run
 RECORDS = Path("ceremonies/rehearsal")
 PEOPLE, BUNDLES = RECORDS / "people", RECORDS / "bundles"
 GENERATIONS = Path("inventories/rehearsal/group_vars/all/generations.yml")
-RSA = ("--families", "rsa")
+RSA, GOST = ("--families", "rsa"), ("--families", "gost")
 SOURCES = [f"inventories/{name}" for name in ("common", "production", "rehearsal", "estate.kepil.yml")]
 OPENING = """security-officer-1 custodian-1 custodian-2 operator-1 witness-1 auditor-1
 witness-1 - auditor-1 - auditor-1 - custodian-1 - security-officer-1 - witness-1 -"""
@@ -56,13 +57,16 @@ runuser -u kepil-hsm -- pkcs11-tool --module /usr/lib/softhsm/libsofthsm2.so --t
   --list-objects --type privkey
 """
 
-# A responder's own certificate is one of those that it answers for.
-ASK_OCSP = """
+
+def ask_ocsp(issuing: str, ocsp: str) -> str:
+    """A command that asks a responder for its own certificate, which is one of those that it answers for."""
+    return f"""
 folder=$(mktemp -d)
 trap 'rm -r "$folder"' EXIT
 cd "$folder"
-for name in nca-rsa ocsp-rsa; do openssl x509 -in /etc/kepil/pki/$name.crt -out $name.pem; done
-openssl ocsp -issuer nca-rsa.pem -cert ocsp-rsa.pem -partial_chain -CAfile nca-rsa.pem -url http://localhost/ 2>&1
+export OPENSSL_CONF=/etc/ssl/openssl-gost.cnf
+for name in {issuing} {ocsp}; do openssl x509 -in /etc/kepil/pki/$name.crt -out $name.pem; done
+openssl ocsp -issuer {issuing}.pem -cert {ocsp}.pem -partial_chain -CAfile {issuing}.pem -url http://localhost/ 2>&1
 """
 
 
@@ -223,6 +227,30 @@ def test_killed_in_the_middle_of_an_act_it_goes_on(ceremonies: Ceremonies) -> No
     assert performed["evidence"]["made"]["key:nca-rsa-2"]["sha256"] == key
 
 
+@pytest.mark.long
+@pytest.mark.clause("CP-5.6")
+def test_keys_that_follow_go_into_service(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
+    """Re-key, renewal, the day, and the end of the old unit's key, as docs/ceremonies.md has them (Generations)."""
+    rsa, numbers = {"next": {"issuing": 2, "ocsp": 2, "tsp": 2}}, {"issuing": 2, "ocsp": 2, "tsp": 2}
+    state(rsa=rsa, gost={"next": numbers})
+    ceremonies.hold("rekey", *GOST)
+    assert ceremonies.converge("playbooks/layers/authority.yml")[0] == 0
+    ceremonies.hold("renewal", *GOST)
+    assert ceremonies.converge("playbooks/site.yml")[0] == 0
+    state(rsa=rsa, gost={**numbers, "former": [{"issuing": 1, "ocsp": 1}]})
+    assert ceremonies.converge("playbooks/site.yml")[0] == 0
+    status, said = ceremonies.converge("playbooks/site.yml")
+    assert status == 0
+    assert set(re.findall(r"changed=(\d+)", said)) == {"0"}, said
+    for issuing, ocsp in (("nca-gost", "ocsp-gost"), ("nca-gost-2", "ocsp-gost-2")):
+        answer = on("ocsp02")(ask_ocsp(issuing, ocsp))
+        assert "Response verify OK" in answer
+        assert f"{ocsp}.pem: good" in answer
+    ceremonies.hold("destruction", *GOST)
+    for unit in ("tsp01", "tsp02"):
+        on(unit)("cd /etc/kepil/keys/tsp && test ! -e tsp-gost.pem && test -e tsp-gost-2.pem")
+
+
 def root_crl(path: Path | str = RECORDS / "krnca-rsa.crl") -> tuple[int, str]:
     """Number and text of the RSA root's CRL."""
     words = ["openssl", "crl", "-in", path, "-noout", "-crlnumber", "-text"]
@@ -281,7 +309,7 @@ def test_a_new_key_takes_the_compromised_ones_place(ceremonies: Ceremonies, on: 
     ceremonies.hold("status", *RSA)
     status, said = ceremonies.converge("playbooks/site.yml", *retired)
     assert status == 0, said
-    answer = on("ocsp01")(ASK_OCSP)
+    answer = on("ocsp01")(ask_ocsp("nca-rsa", "ocsp-rsa"))
     assert "Response verify OK" in answer
     assert "ocsp-rsa.pem: good" in answer
 
@@ -309,7 +337,7 @@ def test_what_the_revoked_nca_made_is_not_deployed(ceremonies: Ceremonies) -> No
 def test_keys_whose_time_is_over_are_destroyed(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
     """The first generation's, once the inventory speaks of the second alone."""
     state(gost={"issuing": 2, "ocsp": 2, "tsp": 2})
-    ceremonies.hold("destruction", "--families", "gost")
+    ceremonies.hold("destruction", *GOST)
     on("ca01")("test ! -e /etc/kepil/keys/nca/nca-gost.pem")
     for name, key in (("ocsp01", "ocsp"), ("ocsp02", "ocsp"), ("tsp01", "tsp"), ("tsp02", "tsp")):
         on(name)(f"test ! -e /etc/kepil/keys/{key}/{key}-gost.pem")
