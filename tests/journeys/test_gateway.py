@@ -23,7 +23,7 @@ from tests.gateway_users import INSPECTION, eventually
 
 HERE = "/root/gateway"
 BROWSER = (
-    f"HOME={HERE} timeout 60 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run"
+    f"HOME={HERE} timeout {{}} chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run"
     " --disable-background-networking --disable-component-update --dump-dom"
 )
 CLOSED = (28, 35, 52, 56)
@@ -64,9 +64,9 @@ class User:
         code, status, version = told.split()
         return Answer(int(code), int(status), version, body)
 
-    def sees(self, url: str) -> str:
-        """What Chromium makes of a page."""
-        return str(self.shell.machine.run(f"{BROWSER} {url} 2>/dev/null").stdout)
+    def sees(self, url: str, seconds: int = 60) -> str:
+        """What Chromium makes of a page, in so many seconds."""
+        return str(self.shell.machine.run(f"{BROWSER.format(seconds)} {url} 2>/dev/null").stdout)
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def test_who_is_not_enrolled_gets_nothing(stranger: User, sites: dict[str, str])
     said = stranger.shell.machine.run(f"for url in {everything}; do {ask} $url & done; wait").stdout
     assert said.splitlines() == ["28 000"] * 2 * len(sites)
     assert stranger.shown(sites["finance"]) is None
-    assert 'id="said"' not in stranger.sees(f"https://{sites['finance']}/page")
+    assert 'id="said"' not in stranger.sees(f"https://{sites['finance']}/page", seconds=15)
 
 
 @pytest.mark.clause("GW-2")
