@@ -15,7 +15,7 @@ from kepil.ceremony.medium import Crossed
 from kepil.errors import KepilError
 from kepil.signed.document import Document, Line, Name, Sha256, build
 
-Words = Annotated[str, StringConstraints(pattern=r"^[\w .,:;/()+%=@-]{1,200}$")]
+Words = Annotated[str, StringConstraints(pattern=r"^[\w .,:;/()+%=@-]+$", max_length=200)]
 FILES = "files"
 """The folder, in the ceremony's and in the bundle, that holds what the acts made."""
 
