@@ -74,11 +74,16 @@ def verify(signed: Signed, people: People) -> None:
     _verify(signed.statement.content, signed.statement.person, signed.statement.time, signed.signature, people.content)
 
 
+@lru_cache(maxsize=16)
+def _people(content: bytes) -> People:
+    return parse(content, People, Path("people"))
+
+
 @lru_cache(maxsize=4096)
 def _verify(content: bytes, person: str, time: str, signature: str, people: bytes) -> None:
     """A signature that holds goes on holding: it is asked when it is taken, and when the journal is followed."""
     with tempfile.TemporaryDirectory(prefix="kepil-ceremony-") as folder:
         file = Path(folder, "signature")
         file.write_text(signature, encoding="ascii")
-        known = parse(people, People, file).allowed_signers(Path(folder))
+        known = _people(people).allowed_signers(Path(folder))
         known.verify(content, file, person, parse_time(time))

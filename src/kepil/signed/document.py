@@ -17,6 +17,10 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True)]
 
 
+DEEPEST = 32
+"""Levels of mappings and lists that a document may have."""
+
+
 class DocumentError(KepilError):
     """A document is not readable as what it should be; the message names file, key and what is allowed."""
 
@@ -45,7 +49,7 @@ def compose(content: bytes, where: Path) -> tuple[yaml.Node | None, Any]:
         text = content.decode()
         _refuse_unseen(text)
         _refuse_indirection(text)
-        node = yaml.compose(text, Loader=yaml.BaseLoader)
+        node = yaml.compose(text, Loader=yaml.CBaseLoader)
         return node, _plain(node)
     except (ValueError, yaml.YAMLError) as error:
         raise DocumentError(f"{where}: {error}") from error
@@ -87,7 +91,11 @@ def _refuse_unseen(text: str) -> None:
 
 
 def _refuse_indirection(text: str) -> None:
-    for event in yaml.parse(text, Loader=yaml.BaseLoader):
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CBaseLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:  # libyaml would compose it until the stack is full
+            raise ValueError(f"more than {DEEPEST} levels of nesting: {str(event.start_mark).strip()}")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) or getattr(event, "tag", None):
             raise ValueError(f"anchors, aliases and tags are not allowed: {str(event.start_mark).strip()}")
 

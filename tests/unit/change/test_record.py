@@ -54,6 +54,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
         ("limit: all\n", "limit: &a all\n", "anchors, aliases and tags are not allowed"),
         ("reason: ", "reason: !!str ", "anchors, aliases and tags are not allowed"),
         ("limit: all\n", "limit: *a\n", "undefined alias|anchors, aliases"),
+        ("limit: all\n", f"limit: {'[' * 200000}\n", "more than 32 levels of nesting"),
         ("Өзгеріс", "Өзгеріс\u202e", "line 10 holds a character that cannot be seen"),
         ("Өзгеріс", "Өзгеріс\r", "line 10 holds a character that cannot be seen"),
         ("reason:", "# \x1b[2K\nreason:", "line 10 holds a character|unacceptable character"),
