@@ -61,6 +61,13 @@ def test_timers(host: Any, variables: dict[str, Any]) -> None:
         assert int(times[1]) - int(times[0]) == hours * 3600
 
 
+def test_starts_by_hand_take_no_run_from_the_timer(host: Any) -> None:
+    """CP-2.3. Threat: deltas made after revocations use up the limit of starts, and the hourly one is refused."""
+    for _ in range(6):
+        host.check_output("systemctl start kepil-ca-crl@delta.service")
+    assert int(host.check_output("systemctl show kepil-ca-crl@delta.service --property StartLimitBurst --value")) < 6
+
+
 def test_settings_are_not_for_everybody(host: Any) -> None:
     """Who may issue is nobody else's business."""
     settings = host.file("/etc/kepil/ca.json")
