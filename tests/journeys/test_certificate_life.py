@@ -127,11 +127,11 @@ def test_a_document_is_signed_and_stamped(client: Any, domain: str, issued: dict
 
 @pytest.mark.clause("CP-4.9")
 def test_revocation_reaches_ocsp_and_crls(
-    client: Any, officer: Any, on: Callable[[str], Any], domain: str, issued: dict[str, str]
+    client: Any, officer: Any, on: Callable[[str], Any], domain: str, issuing: str, issued: dict[str, str]
 ) -> None:
     """Once revoked: refused by OCSP with the reason, by the delta CRL, and by the next full CRL."""
     fetch = f"cd {HERE} && curl -sSf -o %s http://pki.{domain}/%s"
-    client(fetch % ("before.crl", "nca-rsa.crl"))
+    client(fetch % ("before.crl", f"{issuing}.crl"))
     client(fetch % ("root.crl", "krnca-rsa.crl"))
     status, body = officer.revoke(issued["serial"], "keyCompromise")
     assert status == 200, body
@@ -140,7 +140,7 @@ def test_revocation_reaches_ocsp_and_crls(
     assert "keyCompromise" in answer
 
     on("ca01")("systemctl start kepil-ca-crl@delta.service")
-    client(fetch % ("delta.crl", "nca-rsa-delta.crl"))
+    client(fetch % ("delta.crl", f"{issuing}-delta.crl"))
     assert issued["serial"] not in crl_text(client, "before.crl")
     delta = crl_text(client, "delta.crl")
     assert issued["serial"] in delta
@@ -154,7 +154,7 @@ def test_revocation_reaches_ocsp_and_crls(
     assert "certificate revoked" in client(f"{verify} -use_deltas -CRLfile delta.crl.pem leaf.pem", fails=True)
 
     on("ca01")("systemctl start kepil-ca-crl@full.service")
-    client(fetch % ("full.crl", "nca-rsa.crl"))
+    client(fetch % ("full.crl", f"{issuing}.crl"))
     assert issued["serial"] in crl_text(client, "full.crl")
 
 
