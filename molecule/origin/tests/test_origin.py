@@ -60,9 +60,8 @@ def test_another_is_revoked_by_its_authoritys_responder_alone(user: Any, address
     """It names no list. The answer is signed, and comes to who asks as responders are asked (RFC 6960 appendix A.1)."""
     shown = f"openssl s_client -connect {address}:443 -servername revoked-responder.example.net </dev/null 2>/dev/null"
     user.check_output(f"cd && {shown} | openssl x509 -out leaf")
-    assert "No extensions" in user.check_output(
-        "cd && openssl x509 -in leaf -noout -ext crlDistributionPoints 2>&1 || true"
-    )
+    # OpenSSL tells it by its words, and by its status in some versions only.
+    assert "No extensions" in user.run("cd && openssl x509 -in leaf -noout -ext crlDistributionPoints 2>&1").stdout
     ca = "/usr/local/share/ca-certificates/origins.crt"
     asked = f"cd && openssl ocsp -issuer {ca} -CAfile {ca} -cert leaf -no_nonce -url http://{address}/ocsp"
     done = user.run(f"{asked} -header Host=ocsp.example.net")
