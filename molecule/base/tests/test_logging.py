@@ -73,3 +73,5 @@ def test_the_log_is_kept_as_long_as_the_inventory_says(host: Any) -> None:
     assert done.rc == 0, done.stderr
     assert "365 rotations" in done.stderr + done.stdout
     assert "error" not in (done.stderr + done.stdout).lower()
+    assert host.service("logrotate.timer").is_enabled
+    assert host.service("logrotate.timer").is_running

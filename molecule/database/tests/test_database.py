@@ -20,6 +20,12 @@ def test_listens_only_as_declared(host: Any, variables: dict[str, Any]) -> None:
     assert [line.split()[3] for line in listening] == [f"{variables['estate_address']}:5432"]
 
 
+def test_runs_after_a_restart_too(host: Any) -> None:
+    """Whatever the package did."""
+    assert host.service("postgresql").is_enabled
+    assert host.run(f"systemctl show --value --property=WantedBy {UNIT}").stdout.strip() == "postgresql.service"
+
+
 def test_settings(host: Any, variables: dict[str, Any]) -> None:
     """TLS 1.3 only, no weak password digests, no data in the log (CP-9.4), and what the inventory asks."""
     expected = {
