@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 import ssl
 import time
@@ -61,6 +62,12 @@ def eventually(condition: Callable[[], bool], seconds: float = 60) -> float:
         assert time.monotonic() - began < seconds, f"not within {seconds} s"
         time.sleep(0.3)
     return time.monotonic() - began
+
+
+def counted(gateway: Gateway, comment: str) -> int:
+    """Packets that the gateway's rules with a comment met."""
+    listing = gateway.host.check_output("nft list table inet gateway")
+    return sum(int(n) for n in re.findall(rf'counter packets (\d+) .*comment "{re.escape(comment)}"', listing))
 
 
 def digest(certificate: str | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway_users import Gateway, digest, eventually
+from tests.gateway_users import Gateway, counted, digest, eventually
 
 testinfra_hosts = ["ansible://gw01"]
 
@@ -155,6 +155,63 @@ def test_without_intrusion_prevention_what_it_released_goes_on_and_nothing_else(
     assert [each["length"] for each in went_on] == [90 * len("drop\n")] * len(flows)
     assert clear["error"].startswith("TimeoutError")
     assert [(each["certificate"], each["body"]) for each in began] == [(None, "")] * len(began)
+
+
+@pytest.fixture
+def full(gateway: Gateway, restored: None, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A set of the kernel's has room for one element, which somebody else has taken."""
+    name, taken = request.param
+    rules = "/etc/kepil/gateway/gateway.nft"
+    smaller = rf"sed -E '/set {name} \{{/,/\}}/ s/size [0-9]+/size 1/' {rules}"
+    gateway.host.check_output(f"systemctl stop kepil-gateway-apply.timer && {smaller} | nft -f -")
+    gateway.apply_policy()
+    gateway.host.check_output(f"nft 'add element inet gateway {name} {{ {taken} }}'")
+    yield name
+    gateway.host.check_output(f"nft -f {rules} && systemctl start kepil-gateway-apply.timer")
+
+
+@pytest.mark.clause("GW-13")
+@pytest.mark.parametrize("full", [("unknown", "198.19.41.77")], indirect=True, ids=["unknown"])
+def test_a_source_that_cannot_be_remembered_gets_nothing(gateway: Gateway, full: str) -> None:
+    """Threat: when the kernel remembers as many sources as it can, one more passes, and nobody is ever told of it."""
+    source, bank = gateway.users["unknown"], {"name": gateway.sites["finance"], "seconds": 2}
+    refused = counted(gateway, "GW-13: no room to remember it")
+    *answers, other = gateway.ask({"source": source, **bank}, {"source": source, "port": 80, "seconds": 2}, bank)
+    assert [(each["certificate"], each["body"]) for each in answers] == [(None, "")] * 2
+    assert counted(gateway, "GW-13: no room to remember it") > refused
+    assert other["status"] == 200, "who is enrolled is not concerned"
+    gateway.host.check_output(f"nft 'flush set inet gateway {full}'")
+    (answer,) = gateway.ask({"source": source, **bank})
+    assert answer["certificate"] == gateway.certificate(gateway.sites["finance"])
+    assert source in gateway.host.check_output(f"nft list set inet gateway {full}")
+
+
+@pytest.mark.clause("LQ-A3-6")
+@pytest.mark.parametrize("full", [(name, "198.19.41.77") for name in ("held", "opening")], indirect=True, ids=str)
+@pytest.mark.usefixtures("full")
+def test_a_source_that_cannot_be_counted_begins_nothing(gateway: Gateway) -> None:
+    """Threat: who fills the kernel's sets by many addresses has no limits any more."""
+    reason = "LQ-A3-6: no room to count it"
+    before = counted(gateway, reason)
+    (answer,) = gateway.ask({"name": gateway.sites["finance"], "seconds": 2})
+    assert (answer["certificate"], answer["body"]) == (None, "")
+    assert counted(gateway, reason) > before
+
+
+@pytest.mark.clause("LQ-A3-6")
+@pytest.mark.parametrize("full", [("released", "198.19.41.77 . 1 . 198.19.41.77 . 1")], indirect=True, ids=["released"])
+@pytest.mark.usefixtures("full")
+def test_where_a_release_cannot_be_remembered_nothing_begins(gateway: Gateway) -> None:
+    """Threat: who fills the set then goes on from a port that intrusion prevention released, and does not look at."""
+    bank = {"name": gateway.sites["finance"], "port": 8443}
+    under_way, began, *after = gateway.ask(
+        {"path": "/short", "seconds": 8, **bank},
+        bank,
+        *({"after": 2, "seconds": 2, **each} for each in (bank, {"port": 80}, {"port": 8022})),
+    )
+    assert (under_way["error"], began["status"]) == (None, 200)
+    assert [(each["certificate"], each["body"]) for each in after] == [(None, "")] * 3
+    assert counted(gateway, "LQ-A3-6: no room to remember a release") > 0
 
 
 DAEMONS = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway_users import Gateway, eventually
+from tests.gateway_users import Gateway, counted, eventually
 
 testinfra_hosts = ["ansible://gw01"]
 TEST = "KEPIL-INTRUSION-TEST"
@@ -35,12 +35,6 @@ OWN_RULES: dict[str, tuple[int, dict[str, Any]]] = {
     "mining, by an exception": (1000022, {"port": 8024, "says": '{"method": "mining.subscribe"}', "lasts": 1}),
     "SSL 3": (1000023, {"says": HELLO_SSL3}),
 }
-
-
-def counted(gateway: Gateway, comment: str) -> int:
-    """Packets that the gateway's rules with a comment met."""
-    listing = gateway.host.check_output("nft list table inet gateway")
-    return sum(int(n) for n in re.findall(rf'counter packets (\d+) .*comment "{re.escape(comment)}"', listing))
 
 
 def flood(gateway: Gateway, port: int, count: int) -> None:
