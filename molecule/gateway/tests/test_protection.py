@@ -8,12 +8,11 @@ import shlex
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from typing import Any
 
 import pytest
 
-from tests.gateway_users import Gateway, counted, eventually
+from tests.gateway_users import Gateway, counted, eventually, opened_during
 
 testinfra_hosts = ["ansible://gw01"]
 TEST = "KEPIL-INTRUSION-TEST"
@@ -256,7 +255,7 @@ def test_a_new_policy_and_table_are_in_force_and_take_no_connection_away(
         under_way = pool.submit(gateway.ask, *flows.values())
         eventually(lambda: "8024" in gateway.host.check_output("ip netns exec origins ss -Htn state established"))
         began = time.monotonic()
-        failed, opened = opened_during(gateway, change)
+        failed, opened = lost_during(gateway, change)
         eventually(lambda: outcome() == [200, False, False, True], 10)
         took, in_force = time.monotonic() - began, float(gateway.host.check_output("date +%s"))
         answers = under_way.result()
@@ -293,7 +292,7 @@ def test_what_is_read_again_takes_no_connection_away(gateway: Gateway) -> None:
         eventually(lambda: "8024" in gateway.host.check_output("ip netns exec origins ss -Htn state established"))
         for name, change in changes.items():
             print(name)
-            failed, opened = opened_during(gateway, f"{change} && sleep 1")
+            failed, opened = lost_during(gateway, f"{change} && sleep 1")
             assert opened >= 20
             assert failed * MOST_LOST <= opened, name
         inspected, spliced, routed = asked.result()
@@ -310,20 +309,10 @@ def write_file(gateway: Gateway, path: str, content: str) -> None:
     gateway.host.check_output(f"printf %s {shlex.quote(content)} > {path}")
 
 
-def opened_during(gateway: Gateway, change: str) -> tuple[int, int]:
-    """How many of the connections failed that users opened, ten at a time, from before a change until after it; and how
-    many these were, 150 at most. A third each: inspected, spliced, routed. Each from a port that was not used for two
-    minutes, for from one that was released nothing may begin."""
-    kinds = ({"name": gateway.sites["news"]}, {"name": gateway.sites["finance"]}, {"port": 8022})
-    ports = count(10000 + int(time.time()) % 125 * 150)
-    answers: list[dict[str, Any]] = []
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(gateway.host.check_output, change)
-        last = False
-        while not last and len(answers) < 150:
-            last = done.done()
-            answers += gateway.ask(*({"from": next(ports), **kinds[number % 3]} for number in range(10)))
-        done.result()
-    lost = [each["error"] for each in answers if "origin" not in each["body"] and "hello" not in each["body"]]
-    print(f"{len(lost)} of {len(answers)} new connections failed: {lost}")
-    return len(lost), len(answers)
+def lost_during(gateway: Gateway, change: str) -> tuple[int, int]:
+    """How many connections failed of those that users opened during a change, a third each inspected, spliced, routed;
+    and how many these were."""
+    answers = opened_during(gateway, change)
+    lost = {kind: [each["error"] for each in mine if not each["body"]] for kind, mine in answers.items()}
+    print(f"new connections that failed, of {sum(map(len, answers.values()))}: {lost}")
+    return sum(map(len, lost.values())), sum(map(len, answers.values()))
