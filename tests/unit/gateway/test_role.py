@@ -309,6 +309,22 @@ def test_what_the_scanner_cannot_read_is_refused() -> None:
     assert "http_reply_access" not in rendered("squid.conf", gateway_antivirus=False)
 
 
+@pytest.mark.clause("LQ-A3-6")
+def test_with_a_mirror_the_scanner_waits_for_its_databases() -> None:
+    """ClamAV's units ask for databases; the role takes that away only where there is no mirror to bring them. The door
+    asks for none, and comes back like the scanner."""
+    mirror = "https://clamav.example.kz"
+    units = ("clamav-daemon.socket", "clamav-daemon.service", "c-icap.service")
+    asks = {unit: "ConditionPathExistsGlob=\n" in rendered("antivirus-dropin.conf", item=unit) for unit in units}
+    assert asks == {"clamav-daemon.socket": True, "clamav-daemon.service": True, "c-icap.service": False}
+    for unit in units:
+        text = rendered("antivirus-dropin.conf", item=unit, gateway_antivirus_mirror=mirror)
+        assert "ConditionPathExistsGlob" not in text
+        assert ("Restart=always" in text) == unit.endswith(".service")
+    assert f"PrivateMirror {mirror}\n" in rendered("freshclam.conf", gateway_antivirus_mirror=mirror)
+    assert not re.search("Mirror|DNSDatabaseInfo", rendered("freshclam.conf"))
+
+
 def test_squid_asks_what_the_helper_answers() -> None:
     asked = re.findall(r"^acl \w+ external decision (\w+) (\w+)$", rendered("squid.conf"), re.MULTILINE)
     assert {question for _, question in asked} == set(helper.ANSWERS)
