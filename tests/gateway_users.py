@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 import ssl
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 INSPECTION = "/etc/kepil/gateway/inspection/ca.crt"
@@ -42,7 +45,9 @@ class Gateway:
         if certificate is None:
             return False
         pem = ssl.DER_cert_to_PEM_cert(bytes.fromhex(certificate))
-        return bool(self.host.run(f"openssl verify -CAfile {INSPECTION} <<'END'\n{pem}END").rc == 0)
+        return bool(
+            self.host.run(f"openssl verify -no-CApath -no-CAstore -CAfile {INSPECTION} <<'END'\n{pem}END").rc == 0
+        )
 
     def passes(self) -> bool:
         """Whether an enrolled user gets an inspected page."""
@@ -61,6 +66,38 @@ def eventually(condition: Callable[[], bool], seconds: float = 60) -> float:
         assert time.monotonic() - began < seconds, f"not within {seconds} s"
         time.sleep(0.3)
     return time.monotonic() - began
+
+
+def counted(gateway: Gateway, comment: str) -> int:
+    """Packets that the gateway's rules with a comment met."""
+    listing = gateway.host.check_output("nft list table inet gateway")
+    return sum(int(n) for n in re.findall(rf'counter packets (\d+) .*comment "{re.escape(comment)}"', listing))
+
+
+def opened_during(gateway: Gateway, change: str, **further: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """What users were answered, by kind, who began while a command ran on the gateway: twelve at a time, from before it
+    until after it, 150 at most. Each from a port that was not used for two minutes, for from one that was released
+    nothing may begin."""
+    kinds: dict[str, dict[str, Any]] = {
+        "inspected": {"name": gateway.sites["news"]},
+        "spliced": {"name": gateway.sites["finance"]},
+        "routed": {"port": 8022},
+        **further,
+    }
+    ports = count(10000 + int(time.time()) % 125 * 150)
+    answers: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
+    asked = list(kinds) * (12 // len(kinds))
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(gateway.host.check_output, change)
+        last = False
+        while not last and sum(map(len, answers.values())) + len(asked) <= 150:
+            last = done.done()
+            for kind, answer in zip(
+                asked, gateway.ask(*({"from": next(ports), **kinds[kind]} for kind in asked)), strict=True
+            ):
+                answers[kind].append(answer)
+        done.result()
+    return answers
 
 
 def digest(certificate: str | None) -> str:

@@ -1,14 +1,15 @@
 """The gateway's policy for many organisations and names, beside what Squid and nftables offer for it by themselves.
 
 Theirs: names in `dstdomain` files, an `acl src` and `http_access` rules an organisation, a set and a rule of nftables
-an organisation. Measured: time and memory to build and to load, and the time of a request, each for another name. The
-most memory of a child is never told below that of the process that measures.
+an organisation. Measured: time and memory to read, to build and to load, and the time of a request, each for another
+name. The most memory of a child is never told below that of the process that measures.
 """
 
 from __future__ import annotations
 
 import argparse
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -22,13 +23,15 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from statistics import quantiles
 from threading import Thread
+from typing import Any
 
 import yaml
 
 from kepil.gateway.category import Categories
 from kepil.gateway.lookup import Table, build
-from kepil.gateway.policy import PolicyFile, read_policy, write_policy
+from kepil.gateway.policy import Policy, PolicyFile, read_policy, write_policy
 from kepil.gateway.rules import elements, script
+from kepil.gateway.settings import read_policy_file
 from kepil.pki.name import is_identification_number
 from tests.bench import common
 from tests.bench.crl import measure
@@ -39,6 +42,7 @@ LISTED = ("news", "games", "shopping", "finance")
 """Categories that names have, by turns; organisations may reach all but the second."""
 ALLOWED = ("finance", "news", "shopping")
 NETWORKS_EACH = 4
+ENVIRONMENT = "trial"
 ORIGIN, PROXY_PORT = "198.18.11.80", 3128
 SKELETON = """table inet gateway {
   set enrolled { type ipv4_addr; flags interval, timeout; }
@@ -125,11 +129,34 @@ def write_inputs(folder: Path, organisations: int, names: int) -> None:
     rules = [f"ip saddr @org{each} accept" for each in range(organisations)]
     chain = ["chain users { type filter hook prerouting priority mangle;", *rules, "}"]
     (folder / "sets.nft").write_text("\n".join(["table inet theirs {", *sets, *chain, "}", ""]))
+    write_inventory(folder / "inventories", stated)
+
+
+def write_inventory(folder: Path, stated: dict[str, dict[str, Any]]) -> None:
+    """The same as people keep it: a file an organisation, and a catalogue of as many other users."""
+    settings = {"gateway_operators": {"telecom": {"email": "it@example.kz", "networks": ["10.0.0.0/8"]}}}
+    for place, variables in (("common", STATED), (ENVIRONMENT, settings)):
+        path = folder / place / "group_vars/gateway/gateway.yml"
+        path.parent.mkdir(parents=True)
+        path.write_text(yaml.safe_dump(variables, allow_unicode=True))
+    for place in ("organisations", "catalogue"):
+        (folder / ENVIRONMENT / place).mkdir()
+    for identity, each in stated.items():
+        plain = json.loads(json.dumps(each, default=str))  # or YAML would point at what occurs twice
+        text = yaml.dump(plain, Dumper=yaml.CSafeDumper)
+        (folder / ENVIRONMENT / "organisations" / f"{identity}.yml").write_text(text)
+    others = [(networks(number)[0], each["bin"]) for number, each in enumerate(stated.values(), start=len(stated))]
+    lines = ["network,bin,name", *(f"{network},{number},Another" for network, number in others)]
+    (folder / ENVIRONMENT / "catalogue/telecom.csv").write_text("\n".join(lines) + "\n")
 
 
 def child(task: str, folder: Path, names: int) -> None:
     """One thing to do, in a process of its own, which is measured."""
-    if task == "build":
+    if task == "read":
+        stated = read_policy_file(folder / "inventories", ENVIRONMENT)
+        Policy.of(stated)
+        write_policy(folder / "read.json", stated)
+    elif task == "build":
         listed = ((name(each), LISTED[each % len(LISTED)]) for each in range(names))
         build(folder / "categories.mdb", listed, {}, CATEGORIES)
     elif task == "load":
@@ -206,6 +233,7 @@ def compare(folder: Path, organisations: int, names: int, requests: int) -> None
     own = (sys.executable, "-m", "tests.bench.gateway", "--names", str(names), "--folder", str(folder), "--child")
     rows = []
     for task, title in (
+        ("read", "organisations' files and the catalogue, checked against each other, on the controller"),
         ("build", "names into a table, on the controller"),
         ("load", "policy and table, as each helper loads them"),
         ("elements", "elements of nftables' sets, made"),

@@ -126,7 +126,7 @@ def gateways(enrolled: User, estate: Estate) -> Callable[[bytes | None], str | N
 
     def issuer(certificate: bytes | None) -> str | None:
         enrolled.shell.put(f"{HERE}/shown.der", certificate or b"")
-        verify = f"cd {HERE} && openssl verify -CAfile {{}}.pem shown.der"
+        verify = f"cd {HERE} && openssl verify -no-CApath -no-CAstore -CAfile {{}}.pem shown.der"
         names = [host.name for host in estate.members("gateway")]
         return next((name for name in names if enrolled.shell.machine.run(verify.format(name)).rc == 0), None)
 

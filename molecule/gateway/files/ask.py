@@ -4,9 +4,10 @@ A question: `source`, `address`, and perhaps `name` (server name), `port` (443 a
 file of roots: the certificate is checked), `proxy` (an address to ask by CONNECT), `connects` (the port that it is
 asked for), `from` (the user's own port), `seconds` (patience), `host` (another one than the name), `headers` (further
 lines of the request), `sends` (a body), `says` (what is sent instead of TLS and HTTP), `protocol` (tcp or udp),
-`lasts` (leave after so many seconds).
+`lasts` (leave after so many seconds), `after` (wait so many before), `encrypts` (show an encrypted server name beside
+`name`, RFC 9849, and leave once there is a certificate).
 An answer: `certificate` (DER, hexadecimal), `status`, `body` (its beginning), `length`, `silence` (the longest, in
-seconds), `error`.
+seconds), `began` and `ended` (seconds since 1970), `error`.
 """
 
 from __future__ import annotations
@@ -25,15 +26,27 @@ ENCRYPTED = (TLS, 8443)
 
 def ask(question: dict[str, Any]) -> dict[str, Any]:
     """The answer to one question."""
+    time.sleep(question.get("after", 0))
     found: dict[str, Any] = {"certificate": None, "status": None, "body": "", "length": 0, "silence": 0, "error": None}
+    found["began"] = time.time()
     try:
-        with _connect(question) as raw, _secure(question, raw) as stream:
-            if isinstance(stream, ssl.SSLSocket):
-                found["certificate"] = (stream.getpeercert(binary_form=True) or b"").hex()
-            _fetch(question, stream, found)
+        with _connect(question) as raw:
+            if "encrypts" in question:
+                found["certificate"] = _shown_to_encrypted_name(question, raw)
+            else:
+                _ask(question, raw, found)
     except (OSError, ValueError) as error:
         found["error"] = f"{type(error).__name__}: {error}"
+    finally:
+        found["ended"] = time.time()
     return found
+
+
+def _ask(question: dict[str, Any], raw: socket.socket, found: dict[str, Any]) -> None:
+    with _secure(question, raw) as stream:
+        if isinstance(stream, ssl.SSLSocket):
+            found["certificate"] = (stream.getpeercert(binary_form=True) or b"").hex()
+        _fetch(question, stream, found)
 
 
 def _connect(question: dict[str, Any]) -> socket.socket:
@@ -63,6 +76,50 @@ def _secure(question: dict[str, Any], raw: socket.socket) -> socket.socket:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context.wrap_socket(raw, server_hostname=question.get("name"))
+
+
+def _shown_to_encrypted_name(question: dict[str, Any], raw: socket.socket) -> str | None:
+    """The certificate that is shown to a handshake with an encrypted server name: OpenSSL's own, up to TLS 1.2 for
+    there certificates are in the clear, and the extension (0xfe0d: an outer one, a cipher suite, a key's number, a
+    key, and what it enciphers) put at its end."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    handshake = context.wrap_bio(received, sent, server_hostname=question["name"])
+    try:
+        handshake.do_handshake()
+    except ssl.SSLWantReadError:
+        hello = sent.read()
+    encrypted = b"\x00\x00\x01\x00\x01\x07" + _sized(2, bytes(range(32))) + _sized(2, question["encrypts"].encode())
+    extension = b"\xfe\x0d" + _sized(2, encrypted)
+    position = (
+        9 + 2 + 32
+    )  # record, message, version, random; then what has a length each: session, cipher suites, compression
+    for width in (1, 2, 1):
+        position += width + int.from_bytes(hello[position : position + width], "big")
+    extensions = _sized(2, hello[position + 2 :] + extension)
+    message = hello[5:6] + _sized(3, hello[9:position] + extensions)
+    raw.sendall(hello[:3] + _sized(2, message))
+    return _certificate_in_the_clear(raw)
+
+
+def _sized(width: int, content: bytes) -> bytes:
+    """Content after its length."""
+    return len(content).to_bytes(width, "big") + content
+
+
+def _certificate_in_the_clear(raw: socket.socket) -> str | None:
+    """The first certificate of a server's handshake; None where it sends none."""
+    messages = b""
+    with raw.makefile("rb") as stream:
+        while (head := stream.read(5)) and head[0] == 22:
+            messages += stream.read(int.from_bytes(head[3:], "big"))
+            while len(messages) >= 4 and len(messages) >= (end := 4 + int.from_bytes(messages[1:4], "big")):
+                if messages[0] == 11:
+                    return messages[10 : 10 + int.from_bytes(messages[7:10], "big")].hex()
+                messages = messages[end:]
+    return None
 
 
 def _fetch(question: dict[str, Any], stream: socket.socket, found: dict[str, Any]) -> None:
@@ -98,5 +155,6 @@ def _request(question: dict[str, Any]) -> bytes:
 
 
 if __name__ == "__main__":
-    with ThreadPoolExecutor(64) as pool:
-        print(json.dumps(list(pool.map(ask, json.load(sys.stdin)))))
+    questions = json.load(sys.stdin)
+    with ThreadPoolExecutor(len(questions)) as pool:
+        print(json.dumps(list(pool.map(ask, questions))))

@@ -44,11 +44,11 @@ CONTENT = {
 }
 STATUS = {"/crl": "ca.crl", "/ocsp": "ocsp.der"}
 """Their authority's list, and its responder's one answer."""
-LINES = {"/slow": 600, "/brief": 90, "/short": 40}
+LINES = {"/slow": 600, "/long": 200, "/brief": 90, "/short": 40}
 
 
 class Site(BaseHTTPRequestHandler):
-    """Answers with what a path stands for; /slow, /brief and /short give a line every tenth of a second."""
+    """Answers with what a path stands for; /slow, /long, /brief and /short give a line every tenth of a second."""
 
     def do_GET(self) -> None:
         if self.path not in LINES:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway_users import Gateway, digest, eventually
+from tests.gateway_users import Gateway, counted, digest, eventually, opened_during
 
 testinfra_hosts = ["ansible://gw01"]
 
@@ -157,6 +157,63 @@ def test_without_intrusion_prevention_what_it_released_goes_on_and_nothing_else(
     assert [(each["certificate"], each["body"]) for each in began] == [(None, "")] * len(began)
 
 
+@pytest.fixture
+def full(gateway: Gateway, restored: None, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A set of the kernel's has room for one element, which somebody else has taken."""
+    name, taken = request.param
+    rules = "/etc/kepil/gateway/gateway.nft"
+    smaller = rf"sed -E '/set {name} \{{/,/\}}/ s/size [0-9]+/size 1/' {rules}"
+    gateway.host.check_output(f"systemctl stop kepil-gateway-apply.timer && {smaller} | nft -f -")
+    gateway.apply_policy()
+    gateway.host.check_output(f"nft 'add element inet gateway {name} {{ {taken} }}'")
+    yield name
+    gateway.host.check_output(f"nft -f {rules} && systemctl start kepil-gateway-apply.timer")
+
+
+@pytest.mark.clause("GW-13")
+@pytest.mark.parametrize("full", [("unknown", "198.19.41.77")], indirect=True, ids=["unknown"])
+def test_a_source_that_cannot_be_remembered_gets_nothing(gateway: Gateway, full: str) -> None:
+    """Threat: when the kernel remembers as many sources as it can, one more passes, and nobody is ever told of it."""
+    source, bank = gateway.users["unknown"], {"name": gateway.sites["finance"], "seconds": 2}
+    refused = counted(gateway, "GW-13: no room to remember it")
+    *answers, other = gateway.ask({"source": source, **bank}, {"source": source, "port": 80, "seconds": 2}, bank)
+    assert [(each["certificate"], each["body"]) for each in answers] == [(None, "")] * 2
+    assert counted(gateway, "GW-13: no room to remember it") > refused
+    assert other["status"] == 200, "who is enrolled is not concerned"
+    gateway.host.check_output(f"nft 'flush set inet gateway {full}'")
+    (answer,) = gateway.ask({"source": source, **bank})
+    assert answer["certificate"] == gateway.certificate(gateway.sites["finance"])
+    assert source in gateway.host.check_output(f"nft list set inet gateway {full}")
+
+
+@pytest.mark.clause("LQ-A3-6")
+@pytest.mark.parametrize("full", [(name, "198.19.41.77") for name in ("held", "opening")], indirect=True, ids=str)
+@pytest.mark.usefixtures("full")
+def test_a_source_that_cannot_be_counted_begins_nothing(gateway: Gateway) -> None:
+    """Threat: who fills the kernel's sets by many addresses has no limits any more."""
+    reason = "LQ-A3-6: no room to count it"
+    before = counted(gateway, reason)
+    (answer,) = gateway.ask({"name": gateway.sites["finance"], "seconds": 2})
+    assert (answer["certificate"], answer["body"]) == (None, "")
+    assert counted(gateway, reason) > before
+
+
+@pytest.mark.clause("LQ-A3-6")
+@pytest.mark.parametrize("full", [("released", "198.19.41.77 . 1 . 198.19.41.77 . 1")], indirect=True, ids=["released"])
+@pytest.mark.usefixtures("full")
+def test_where_a_release_cannot_be_remembered_nothing_begins(gateway: Gateway) -> None:
+    """Threat: who fills the set then goes on from a port that intrusion prevention released, and does not look at."""
+    bank = {"name": gateway.sites["finance"], "port": 8443}
+    under_way, began, *after = gateway.ask(
+        {"path": "/short", "seconds": 8, **bank},
+        bank,
+        *({"after": 2, "seconds": 2, **each} for each in (bank, {"port": 80}, {"port": 8022})),
+    )
+    assert (under_way["error"], began["status"]) == (None, 200)
+    assert [(each["certificate"], each["body"]) for each in after] == [(None, "")] * 3
+    assert counted(gateway, "LQ-A3-6: no room to remember a release") > 0
+
+
 DAEMONS = {
     # what is killed, and while it is gone: what becomes of an exempt site, of an inspected one, and of an exception
     "squid.service": (None, None, "hello\n"),
@@ -229,17 +286,52 @@ def runs_anew(gateway: Gateway, unit: str, gone: set[str]) -> bool:
     return main_process(gateway, unit) not in gone
 
 
+KILLED: dict[str, tuple[str, set[str], set[str]]] = {
+    # what is killed, which downloads may end with it, and of which kinds what begins may fail until it is back.
+    # Where helpers end that were not asked yet Squid ends itself.
+    "squid": ("systemctl kill --signal=KILL squid.service", {"spliced", "inspected"}, {"spliced", "inspected"}),
+    "clamd": ("systemctl kill --signal=KILL clamav-daemon.service", set(), {"inspected"}),
+    "c-icap": ("systemctl kill --signal=KILL c-icap.service", {"inspected"}, {"inspected"}),
+    "what decides": ("pkill --signal KILL --full '[k]epil.gateway.helper'", *[{"spliced", "inspected"}] * 2),
+    "what makes certificates": (
+        "pkill --signal KILL --full '[s]ecurity_file_certgen'",
+        *[{"spliced", "inspected"}] * 2,
+    ),
+}
+
+
+@pytest.mark.clause("GW-2", "GW-20", "LQ-A3-6")
 @pytest.mark.usefixtures("restored")
-@pytest.mark.parametrize("helper", ["[k]epil.gateway.helper", "[s]ecurity_file_certgen"])
-def test_helpers_that_are_killed_decide_nothing(gateway: Gateway, helper: str) -> None:
-    """Threat: a question that nobody answers is taken for a yes. One decides, one makes certificates."""
-    gateway.host.check_output(f"pkill --signal KILL --full '{helper}'")
-    bank, news, games, malware = gateway.ask(
-        *({"name": gateway.sites[each]} for each in ("finance", "news", "games", "malware"))
-    )
-    assert bank["certificate"] in (None, gateway.certificate(gateway.sites["finance"]))
-    assert news["certificate"] is None or gateway.issued(news["certificate"])
-    assert {games["status"], malware["status"]} <= {None, 403}
+@pytest.mark.parametrize("what", KILLED)
+def test_what_is_lost_when_something_in_the_path_is_killed(gateway: Gateway, what: str) -> None:
+    """In the midst of downloads, and while others begin. Threats: a question that nobody answers is taken for a yes;
+    what cannot be scanned passes; what is exempt is ended to show an error."""
+    kill, end, fail = KILLED[what]
+    flows: dict[str, dict[str, Any]] = {
+        "routed": {"port": 8024, "says": "go on", "lasts": 9},
+        "spliced": {"name": gateway.sites["finance"], "path": "/brief"},
+        "inspected": {"name": gateway.sites["news"], "path": "/brief"},
+    }
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(gateway.ask, *({"seconds": 15, **each} for each in flows.values()))
+        eventually(lambda: "8024" in gateway.host.check_output("ip netns exec origins ss -Htn state established"))
+        harmful = {"name": gateway.sites["news"], "path": "/eicar"}
+        began = opened_during(gateway, f"{kill} && sleep 4", harmful=harmful, closed={"name": gateway.sites["games"]})
+        under_way = dict(zip(flows, asked.result(), strict=True))
+    took = eventually(gateway.passes)
+    lost = {kind: [each["error"] or each["status"] for each in began[kind] if each["status"] != 200] for kind in flows}
+    lost["routed"] = [each["error"] for each in began["routed"] if each["body"] != "hello\n"]
+    of = {kind: len(began[kind]) for kind in flows}
+    print(f"{what}, killed: of {of} that began failed {lost}; there again {took:.1f} s after")
+    print({kind: (each["error"], each["status"], each["length"], each["silence"]) for kind, each in under_way.items()})
+    assert under_way["routed"]["error"] is None
+    assert {kind for kind in ("spliced", "inspected") if under_way[kind]["length"] < 90 * len("drop\n")} <= end
+    assert {kind for kind, each in lost.items() if each} <= fail
+    assert {each["certificate"] for each in began["spliced"]} <= {None, gateway.certificate(gateway.sites["finance"])}
+    shown = {each["certificate"] for kind in ("inspected", "harmful", "closed") for each in began[kind]}
+    assert all(gateway.issued(each) for each in shown - {None})
+    assert not [each for each in began["harmful"] if each["status"] == 200]
+    assert {each["status"] for each in began["closed"]} <= {None, 403}
 
 
 def test_a_policy_that_is_cut_off_is_not_taken(gateway: Gateway) -> None:

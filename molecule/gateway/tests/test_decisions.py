@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from cryptography.x509 import DNSName, SubjectAlternativeName, load_der_x509_certificate
 
 from tests.gateway_users import INSPECTION, Gateway
 
@@ -58,6 +59,26 @@ def test_what_cannot_be_told_is_closed(gateway: Gateway) -> None:
         {"name": gateway.sites["games"], "address": gateway.sites["finance"], "proxy": proxy},
     )
     assert [(answer["certificate"], answer["status"]) for answer in answers] == [(None, None)] * len(answers)
+
+
+@pytest.mark.clause("GW-20")
+def test_an_encrypted_server_name_opens_nothing_that_its_outer_one_does_not(gateway: Gateway) -> None:
+    """Threat: a name that nobody can read behind one that is allowed (Encrypted Client Hello, RFC 9849). One that only
+    covers others is closed; of one that is inspected the gateway answers for that name alone; of an exempt one the
+    origin itself, as without the extension. Clients send such an extension to everybody, so it alone says nothing."""
+    hidden, sites = {"encrypts": gateway.sites["games"]}, ("encrypted-names", "news", "finance", "games")
+    covers, news, bank, games = gateway.ask(*({"name": gateway.sites[each], **hidden} for each in sites))
+    assert covers["certificate"] is None
+    assert bank["certificate"] == gateway.certificate(gateway.sites["finance"])
+    for site, answer in (("news", news), ("games", games)):
+        assert gateway.issued(answer["certificate"])
+        assert names(answer["certificate"]) == [gateway.sites[site]]
+
+
+def names(certificate: str) -> list[str]:
+    """The names that a certificate (DER, hexadecimal) is for."""
+    found = load_der_x509_certificate(bytes.fromhex(certificate)).extensions
+    return found.get_extension_for_class(SubjectAlternativeName).value.get_values_for_type(DNSName)
 
 
 @pytest.mark.clause("GW-20")

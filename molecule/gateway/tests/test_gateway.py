@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
+import testinfra
+import yaml
+from cryptography.x509 import Certificate, load_der_x509_certificate, load_pem_x509_certificate
+
+from tests.gateway_users import Gateway, eventually
+
 testinfra_hosts = ["ansible://gw01"]
+PROJECT = Path(__file__).parents[3]
 SETTINGS = "/etc/kepil/gateway"
 
 
@@ -60,6 +72,72 @@ def test_what_it_signs_for_an_exempt_name_is_refused(host: Any) -> None:
     }
     assert [each.rc for each in said.values()] == [2, 2, 0], said
     assert "excluded subtree violation" in said["gov.kz"].stderr
+
+
+def certificate(text: str) -> Certificate:
+    """A certificate in PEM."""
+    return load_pem_x509_certificate(text.encode())
+
+
+def test_the_inspection_ca_is_valid_for_as_long_as_is_stated(host: Any) -> None:
+    """ADR 18: a year and the month in which it is exchanged. Threat: a key that leaked is good until then."""
+    stated = yaml.safe_load((PROJECT / "roles/gateway/defaults/main.yml").read_text())["gateway_inspection_days"]
+    found = certificate(host.file(f"{SETTINGS}/inspection/ca.crt").content_string)
+    assert found.not_valid_after_utc - found.not_valid_before_utc == timedelta(days=stated)
+    assert timedelta(days=365 + 30) <= timedelta(days=stated) <= timedelta(days=398)
+
+
+@pytest.mark.clause("GW-20")
+def test_what_it_issues_is_valid_for_as_long_as_the_origins_own(gateway: Gateway) -> None:
+    """Users' programs see when the origin's certificate ends, and no later."""
+    (answer,) = gateway.ask({"name": gateway.sites["news"]})
+    issued, own = (
+        load_der_x509_certificate(bytes.fromhex(each))
+        for each in (answer["certificate"], gateway.certificate(gateway.sites["news"]))
+    )
+    assert gateway.issued(answer["certificate"])
+    assert issued.not_valid_after_utc == own.not_valid_after_utc
+    assert issued.not_valid_before_utc == own.not_valid_before_utc
+
+
+@pytest.mark.parametrize(("days", "status"), [(29, 2), (31, 0)])
+def test_a_converge_stops_a_month_before_the_inspection_ca_ends(
+    host: Any, tmp_path: Path, days: int, status: int
+) -> None:
+    """Threat: it ends unseen, and no enrolled user gets an inspected page. Another certificate is shown to the role."""
+    ending = f"/srv/ending-{days}.crt"
+    host.check_output(
+        f"openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -out {ending} -subj /CN=a -days {days}"
+    )
+    tasks = [{"ansible.builtin.import_role": {"name": "gateway", "tasks_from": "inspection_ca"}}]
+    (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "gw01", "gather_facts": False, "tasks": tasks}]))
+    command = ["ansible-playbook", str(tmp_path / "play.yml"), "--extra-vars", f"__gateway_ca={ending}"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stdout
+    assert ("ends within 30 days" in done.stdout) == (status != 0)
+    assert "changed=0" in done.stdout
+
+
+@pytest.fixture
+def mirrored() -> Iterator[Any]:
+    """The second gateway, its scanner's units as they are where a mirror is named (tests/unit/gateway/test_role.py)."""
+    second, units = testinfra.get_host("ansible://gw02"), "clamav-daemon.socket clamav-daemon.service"
+    drop_ins = " ".join(f"/etc/systemd/system/{unit}.d/kepil.conf" for unit in units.split())
+    again = f"systemctl daemon-reload && systemctl stop {units} && systemctl start {units}"
+    second.check_output(f"sed -i.kept '/^ConditionPathExistsGlob=$/d' {drop_ins} && {again}")
+    yield second
+    second.check_output(f"for each in {drop_ins}; do mv $each.kept $each; done && {again}")
+    eventually(lambda: second.service("clamav-daemon").is_running)
+
+
+def test_a_scanner_with_a_mirror_does_not_start_without_its_databases(mirrored: Any) -> None:
+    """LQ-A3-6. Threat: it runs with the signature of the test file alone, and all but that passes as scanned."""
+    assert mirrored.run("systemctl is-active clamav-daemon.socket clamav-daemon.service").stdout.split() == [
+        "inactive",
+        "inactive",
+    ]
+    said = mirrored.check_output("systemctl show clamav-daemon.service --property=ConditionResult")
+    assert said == "ConditionResult=no"
 
 
 def test_explain_works_on_the_gateway(host: Any) -> None:

@@ -194,10 +194,11 @@ def _register(arguments: argparse.Namespace) -> int:
     _, entries = _open_register(arguments.environment)
     today, late = day_of(datetime.now(UTC)), 0
     for item in entries.items().values():
-        mark = "LATE" if item.late(today) else ""
-        late += bool(mark)
+        is_late = item.late(today)
+        late += is_late
         named = item.organisation or "-"
-        print(f"{item.received}  {item.due}  {item.state:<8}  {named:<20}  {item.sha256[:16]}  {mark}{item.note}")
+        last = "  ".join([*(["LATE"] if is_late else []), *([item.note] if item.note else [])])
+        print(f"{item.received}  {item.due}  {item.state:<8}  {named:<20}  {item.sha256[:16]}  {last}".rstrip())
     return 1 if late else 0
 
 

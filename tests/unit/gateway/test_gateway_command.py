@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date, datetime, tzinfo
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kepil.cli import main
+from kepil.gateway.calendar import Calendar
 from kepil.gateway.category import Categories
+from kepil.gateway.register import Register
 from tests.unit.gateway.conftest import BIN, OTHER_BIN, PROJECT
 from tests.unit.gateway.test_lookup import collection
 
@@ -86,6 +90,42 @@ def test_what_was_applied_is_told_in_three_languages(capsys: pytest.CaptureFixtu
     assert main(["gateway", "applied", "org01"]) == 0
     assert capsys.readouterr().out.count("198.18.10.11") == 3
     assert main(["gateway", "register"]) == 0
+
+
+@pytest.mark.clause("GW-16")
+def test_the_register_ends_with_one_while_an_application_is_late(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Applications come in, one is decided: the limit of ten working days runs for the others, also for one that could
+    not be decided, and whoever looks is told why."""
+    register = Register(Path("enrolment/development"), Calendar())
+    received = date(2026, 11, 2)  # a Monday; its limit is Monday the 16th
+    for sha256 in ("a" * 64, "b" * 64, "c" * 64):
+        register.receive(sha256, received, b"signed")
+    register.put_off("b" * 64, "its certificate's status is not known")
+    register.decide("c" * 64, "refused", note="someone else's signature")
+
+    def printed(day: str) -> tuple[int, list[str]]:
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Any:
+                return datetime.fromisoformat(f"{day}T12:00:00+05:00").astimezone(tz)
+
+        monkeypatch.setattr("kepil.commands.gateway.datetime", Clock)
+        status = main(["gateway", "register"])
+        return status, [line.partition(f"{name * 16}")[2] for name, line in zip("abc", out(), strict=True)]
+
+    def out() -> list[str]:
+        return capsys.readouterr().out.splitlines()
+
+    status, (waiting, undecided, refused) = printed("2026-11-16")
+    assert (status, waiting, undecided) == (0, "", "  its certificate's status is not known")
+    status, (waiting, undecided, refused) = printed("2026-11-17")
+    assert (status, waiting, undecided) == (1, "  LATE", "  LATE  its certificate's status is not known")
+    assert refused == "  someone else's signature"
+    for sha256 in ("a" * 64, "b" * 64):
+        register.decide(sha256, "applied", organisation="ministry")
+    assert printed("2026-11-17")[0] == 0
 
 
 def test_an_unknown_environment_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -15,7 +16,7 @@ from kepil.gateway.category import Categories
 from kepil.gateway.helper import Facts, answer, serve
 from kepil.gateway.lookup import build
 from kepil.gateway.policy import PolicyFile, write_policy
-from kepil.gateway.resolver import MOST, Resolver, ask
+from kepil.gateway.resolver import MOST, OUTLASTS, NoAnswerError, Resolver, ask
 from tests.unit.gateway.conftest import STATED, organisation
 
 OPEN = datetime(2027, 1, 15, 12, tzinfo=UTC)
@@ -173,7 +174,58 @@ def test_a_name_is_asked_about_again_when_an_address_is_new(monkeypatch: pytest.
     assert len(asked) == 4
 
 
-def test_a_resolver_that_does_not_know_closes() -> None:
-    assert ask("no-such-name.invalid") == frozenset()
+def test_a_resolver_that_does_not_know_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def says(error: int) -> None:
+        def getaddrinfo(*_: object, **__: object) -> None:
+            raise socket.gaierror(error, "as the resolver says")
+
+        monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
+
+    for error in (socket.EAI_NONAME, socket.EAI_NODATA):
+        says(error)
+        assert ask("a.kz") == frozenset()
+    for error in (socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM):
+        says(error)
+        with pytest.raises(NoAnswerError):
+            ask("a.kz")
+        assert not Resolver().leads("a.kz", IPv4Address("203.0.113.1"))
     assert not Resolver(lambda _: frozenset()).leads("a.kz", IPv4Address("203.0.113.1"))
     assert MOST > 1000
+
+
+@pytest.mark.clause("GW-20")
+def test_a_resolver_that_does_not_answer_closes_nothing_that_was_open_and_opens_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Threats: a resolver that starts anew closes every bank; who keeps it from answering leads a name elsewhere. So an
+    address that the name had counts for an hour, and no other does. Once there is an answer, it alone counts."""
+    own, other, clock = IPv4Address("203.0.113.1"), IPv4Address("203.0.113.9"), [1000.0]
+    asked: list[str] = []
+    answers: list[frozenset[IPv4Address] | None] = [frozenset({own})]
+
+    def resolve(name: str) -> frozenset[IPv4Address]:
+        asked.append(name)
+        if answers[0] is None:
+            raise NoAnswerError
+        return answers[0]
+
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    resolver = Resolver(resolve)
+    assert resolver.leads("a.kz", own)
+    answers[0] = None
+    clock[0] += 61
+    assert resolver.leads("a.kz", own)
+    assert resolver.leads("a.kz", own)
+    assert len(asked) == 2, "who knows the name does not wait for each question"
+    assert not resolver.leads("a.kz", other)
+    assert not resolver.leads("b.kz", own)
+    clock[0] += OUTLASTS - 62
+    assert resolver.leads("a.kz", own)
+    clock[0] += 2
+    assert not resolver.leads("a.kz", own), "an hour after the last answer it is forgotten"
+    answers[0] = frozenset({own})
+    assert resolver.leads("a.kz", own)
+    answers[0] = frozenset({other})
+    clock[0] += 61
+    assert not resolver.leads("a.kz", own), "an answer counts, whatever it was before"
+    assert resolver.leads("a.kz", other)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from ipaddress import IPv4Address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,6 +24,7 @@ from kepil.gateway.watch import (
     observe,
     to_tell,
 )
+from kepil.gateway.watching import run
 
 CALENDAR = Calendar()
 SOURCE = IPv4Address("198.18.50.1")
@@ -165,3 +168,85 @@ def test_what_one_gateway_forgot_the_other_brings_back_without_harm(
 def test_a_source_without_an_operator_is_nobodys_to_tell() -> None:
     facts = [Fact(SOURCE, Event.SEEN, at("2026-11-16"))]
     assert to_tell(facts, lambda _: None, CALENDAR, at("2026-11-17")) == {}
+
+
+STEPS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "hours": st.integers(0, 400),
+            "who": st.integers(0, 1),
+            "seen": st.frozensets(SOURCES, max_size=3),
+            "catalogue": st.frozensets(SOURCES, max_size=2),
+            "active": st.booleans(),
+            "taken": st.booleans(),
+            "reads": st.booleans(),
+        }
+    ),
+    max_size=12,
+)
+"""Runs of the watch: how long after the one before, on which gateway, what passes it in between, what its policy lists,
+whether it holds the address (both may, or neither), whether mail is taken, whether it has the other's facts anew."""
+
+
+class Watcher:
+    """One gateway: its kernel's set, its facts, and the copy that it has of the other's."""
+
+    def __init__(self) -> None:
+        self.kernel: dict[IPv4Address, datetime] = {}
+        self.facts: set[Fact] = set()
+        self.copy: set[Fact] = set()
+
+    def passes(self, sources: frozenset[IPv4Address], moment: datetime) -> None:
+        """Packets come. The kernel remembers a source's first for sixty days; those of blocked sources it drops."""
+        self.kernel = {source: first for source, first in self.kernel.items() if first > moment - timedelta(days=60)}
+        for source in sources - blocked(self.facts, moment, CALENDAR):
+            self.kernel.setdefault(source, moment)
+
+    def watch(self, listed: frozenset[IPv4Address], moment: datetime, *, active: bool, taken: bool) -> None:
+        """One run."""
+
+        def tell(*_: object) -> None:
+            if not taken:
+                raise OSError
+
+        operator: Callable[[IPv4Address], str] = lambda _: "telecom"  # noqa: E731
+        told = tell if active else None
+        self.facts = run(self.facts | self.copy, self.kernel, listed.__contains__, operator, told, CALENDAR, moment)
+
+
+@pytest.mark.clause("GW-13")
+@given(TIMES, STEPS, st.frozensets(SOURCES, max_size=2), st.integers(0, 1))
+def test_whatever_happened_two_gateways_agree_after_an_exchange(
+    begins: datetime, steps: list[dict[str, Any]], listed: frozenset[IPv4Address], active: int
+) -> None:
+    """Each saw and was told something else, knew an older catalogue, held the address by turns, and read the other
+    late or never. Once each has read the other they block the same sources: those that follow from all that either
+    ever knew, so that nothing is lost on the way. And who was seen has been told of."""
+    pair, moment, ever = (Watcher(), Watcher()), begins.replace(microsecond=0), set[Fact]()
+    for step in steps:
+        moment += timedelta(hours=step["hours"])
+        mine, other = pair[step["who"]], pair[1 - step["who"]]
+        if step["reads"]:
+            mine.copy = other.facts
+        mine.passes(step["seen"], moment)
+        mine.watch(step["catalogue"], moment, active=step["active"], taken=step["taken"])
+        ever |= mine.facts
+    for number in (0, 1, 0, 1):
+        moment += timedelta(minutes=5)
+        pair[number].copy = pair[1 - number].facts
+        pair[number].watch(listed, moment, active=number == active, taken=True)
+        ever |= pair[number].facts
+    one, two = (states(each.facts, moment) for each in pair)
+    assert one == two
+    for day in range(30):
+        later = moment + timedelta(days=day)
+        both = [blocked(each.facts, later, CALENDAR) for each in pair]
+        assert both == [blocked(ever, later, CALENDAR)] * 2
+    assert not listed & set(one)
+    assert State.SEEN not in one.values(), "who was seen is told of"
+
+
+def states(facts: set[Fact], moment: datetime) -> dict[IPv4Address, State]:
+    """Where each source stands that stands anywhere."""
+    found = {source: history.state(moment, CALENDAR) for source, history in histories(facts).items()}
+    return {source: each for source, each in found.items() if each is not State.UNSEEN}
