@@ -42,22 +42,24 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class User:
-    """Someone at a host of an organisation."""
+    """Someone at a host of an organisation. Who is not taken up asks once more from another port, as browsers do: one
+    that was in use a moment ago waits (docs/gateway-protection.md#what-is-released)."""
 
     shell: Any
 
     def shown(self, name: str, more: str = "") -> bytes | None:
         """The certificate that a site shows to OpenSSL, DER."""
-        done = self.shell.machine.run(
-            f"timeout 10 openssl s_client -connect {name}:443 -servername {name} {more} </dev/null 2>/dev/null"
+        look = (
+            f"timeout 8 openssl s_client -connect {name}:443 -servername {name} {more} </dev/null 2>/dev/null"
             " | openssl x509 -outform DER 2>/dev/null | base64 -w0"
         )
+        done = self.shell.machine.run(f'for time in 1 2; do seen=$({look}); [ -z "$seen" ] || break; done; echo "$seen"')
         return base64.b64decode(done.stdout) or None
 
     def ask(self, url: str, more: str = "") -> Answer:
         """An answer to curl, which trusts the internet's authorities and those of the gateways."""
         done = self.shell.machine.run(
-            f"cd {HERE} && rm -f body && curl -sS --max-time 8 --cacert trust.pem -o body"
+            f"cd {HERE} && rm -f body && curl -sS --max-time 8 --connect-timeout 3 --retry 1 --cacert trust.pem -o body"
             f" -w '%{{exitcode}} %{{http_code}} %{{http_version}}' {more} {url}; echo; cat body 2>/dev/null"
         )
         told, _, body = done.stdout.partition("\n")
@@ -187,7 +189,7 @@ def test_an_exempt_site_keeps_http_2_and_websocket(enrolled: User, sites: dict[s
 def test_an_inspected_site_has_neither(enrolled: User, sites: dict[str, str]) -> None:
     """HTTP/2 becomes HTTP/1.1 and the page is there; a WebSocket, which nobody could scan, does not open."""
     answer = enrolled.ask(f"https://{sites['news']}/", "--http2")
-    assert (answer.status, answer.version, answer.body) == (200, "1.1", "origin\n")
+    assert answer == (0, 200, "1.1", "origin\n")
     assert "origin echoed nothing" in enrolled.sees(f"https://{sites['news']}/page")
 
 
