@@ -93,9 +93,7 @@ def _shown_to_encrypted_name(question: dict[str, Any], raw: socket.socket) -> st
         hello = sent.read()
     encrypted = b"\x00\x00\x01\x00\x01\x07" + _sized(2, bytes(range(32))) + _sized(2, question["encrypts"].encode())
     extension = b"\xfe\x0d" + _sized(2, encrypted)
-    position = (
-        9 + 2 + 32
-    )  # record, message, version, random; then what has a length each: session, cipher suites, compression
+    position = 9 + 2 + 32  # heads of record and message, version, random; then session, cipher suites, compression
     for width in (1, 2, 1):
         position += width + int.from_bytes(hello[position : position + width], "big")
     extensions = _sized(2, hello[position + 2 :] + extension)
