@@ -21,7 +21,7 @@ from kepil.ceremony.bundle import (
     document_names,
 )
 from kepil.ceremony.course import Course, follow
-from kepil.ceremony.crossing import MEDIA
+from kepil.ceremony.crossing import MEDIA, refuse_others
 from kepil.ceremony.definition import LANGUAGES, Language, Thing
 from kepil.ceremony.engine import JOURNAL
 from kepil.ceremony.evidence import FILES, FileMade, check_file, typed
@@ -163,6 +163,7 @@ def _media(bundle: Path, course: Course) -> None:
         where = bundle / MEDIA / name
         try:
             manifest, signed = signed_manifest(where, course.people)
+            refuse_others(where, manifest.files)
         except KepilError as error:
             faults.append(str(error))
             continue

@@ -19,7 +19,7 @@ import pytest
 
 from kepil.ceremony.bundle import pack, sign_seal
 from kepil.ceremony.course import follow
-from kepil.ceremony.crossing import MEDIA
+from kepil.ceremony.crossing import MEDIA, refuse_others
 from kepil.ceremony.definition import LANGUAGES, Step
 from kepil.ceremony.desk import Terminal, Unattended
 from kepil.ceremony.documents.render import minutes
@@ -297,6 +297,57 @@ def test_what_came_back_otherwise_than_it_was_written_is_not_kept(
     assert hold(ceremony, hosts, hall.desk()).outcome == "completed"
     assert sorted(path.name for path in (hall.folder / MEDIA).iterdir()) == [CRL, CSR]
     verified(hall, bundled(hall))
+
+
+def rewritten(hall: Hall, medium: Path, files: dict[str, bytes], *, signed: bool) -> None:
+    """The medium as the act would have written it with these files, and as its two people may have signed it."""
+    by = json.loads((medium / "manifest.json").read_bytes())["step"]
+    shutil.rmtree(medium)
+    more = hall.folder.parent / "more"
+    for place, content in files.items():
+        (more / place).parent.mkdir(parents=True, exist_ok=True)
+        (more / place).write_bytes(content)
+    course, at = Ceremony(hall.folder).course, datetime.now(UTC)
+    write_medium(medium, sorted(more.iterdir()), course.ceremony, course.plan.environment, "from-root", at, by)
+    shutil.rmtree(more)
+    for who in ("operator-1", "witness-1") if signed else ():
+        sign_medium(medium, who, hall.keys / who, hall.people, quiet=True)
+
+
+@pytest.mark.clause("CP-6.1")
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({CRL: b"list", "nca-rsa.json": b"{}"}, "nca-rsa.json is none of its files; it carries krnca-rsa.crl alone"),
+        ({CRL: b"list", "krnca-rsa.json": b"{}"}, "krnca-rsa.json is none of its files"),
+        ({CRL: b"list", "keys/nca-rsa.json": b"{}"}, "keys/nca-rsa.json is none of its files"),
+        ({"keys/nca-rsa.json": b"{}"}, "keys/nca-rsa.json is none of its files; krnca-rsa.crl is not on it"),
+    ],
+)
+def test_a_medium_brings_the_file_of_its_name_and_no_other(
+    hall: Hall, hosts: Hosts, files: dict[str, bytes], reason: str, signed: bool
+) -> None:
+    """Threat: with a CRL comes the record of a certificate, though two people signed for the medium."""
+    ceremony = hall.open()
+    until(hall, ceremony, hosts, 2)
+    hosts.on_the_way = lambda medium: medium.name == CRL and rewritten(hall, medium, files, signed=signed)
+    asked: list[Path] = []
+    hosts.sign = lambda medium, _: asked.append(medium)
+    with pytest.raises(ActFailedError, match=reason):
+        ceremony.perform(hosts)
+    assert not asked
+    assert [path.name for path in hosts.records.folder.rglob("*") if path.is_file()] == [CSR]
+
+
+@pytest.mark.parametrize(("name", "taken"), [("nca-rsa.crt", True), ("nca-rsa.csr", False)])
+def test_a_certificates_record_may_come_with_it(name: str, taken: bool) -> None:
+    carried = [name, "nca-rsa.json"]
+    if taken:
+        refuse_others(Path(name), carried)
+    else:
+        with pytest.raises(MediumError, match=r"nca-rsa.json is none of its files; it carries nca-rsa.csr alone"):
+            refuse_others(Path(name), carried)
 
 
 def test_where_nobody_signs_nothing_is_kept(hall: Hall, hosts: Hosts, tmp_path: Path) -> None:
