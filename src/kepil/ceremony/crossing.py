@@ -67,9 +67,15 @@ class Media:
     def sign(self, sign: SignMedium, expected: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
         """Have what this step's act wrote signed, check it, and return what the journal says of each by its name.
 
-        Raises KepilError for a medium that is not this step's (or not `expected`), or is not as it was written.
+        Raises KepilError for a medium that is not this step's (or not `expected`), or is not as it was written, and
+        where a root was to sign a CRL and none came.
         """
         written, known = self._fresh(), self._expected() if expected is None else expected
+        if lacking := self._due() - {medium.name for medium in written} if expected is None else ():
+            raise MediumError(
+                f"step {self.step.id}: no medium of {', '.join(sorted(lacking))} came from its act, which signed none: "
+                "try again, or abort"
+            )
         if strangers := [str(medium) for medium in written if medium.name not in known]:
             raise MediumError(f"{', '.join(strangers)}: step {self.step.id} writes no such medium: throw it away")
         for medium in written:
@@ -84,6 +90,11 @@ class Media:
     def _expected(self) -> set[str]:
         made = [thing for thing in self.step.makes if kind(thing) in SUFFIXES]
         return {f"{name_of(thing)}.{SUFFIXES[kind(thing)]}" for thing in made}
+
+    def _due(self) -> set[str]:
+        """Media without which nothing was done: of CRLs that follow others."""
+        lists = [thing for thing in self.step.makes if kind(thing) == "crl" and not self.course.plan.first(thing)]
+        return {f"{name_of(thing)}.crl" for thing in lists}
 
     def _take(self, medium: Path) -> Crossed:
         with TemporaryDirectory(prefix="kepil-medium-") as folder:

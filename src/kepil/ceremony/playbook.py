@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from kepil.ceremony import order
 from kepil.ceremony.course import follow
 from kepil.ceremony.crossing import Media, SignMedium
 from kepil.ceremony.definition import Side, Step, Thing
@@ -63,13 +64,17 @@ class Playbook:
 
     def perform(self, step: Step, folder: Path) -> Mapping[str, Any]:
         """Do a step's act and return the evidence that it left. Raises KepilError."""
-        media = Media(folder, follow(Journal(folder / JOURNAL).entries()), step, self.records.receive)
+        course = follow(Journal(folder / JOURNAL).entries())
+        media = Media(folder, course, step, self.records.receive)
+        order.keep(step, self.records.folder, folder)
         with TemporaryDirectory(prefix="kepil-media-") as arrived:
             checked = media.check(Path(arrived))
             media.take_up()
             self._run(str(step.act), step, {"ceremony_arrived": arrived, "ceremony_media": checked}, folder)
         crossed = media.sign(self.sign)
-        return self.records.evidence(step, folder) | ({"media": crossed} if crossed else {})
+        evidence = self.records.evidence(step, folder)
+        order.check(step, course.plan, folder)
+        return evidence | ({"media": crossed} if crossed else {})
 
     def remove(self, thing: Thing, folder: Path) -> Removed:
         """Destroy what is left, unless it was there before this ceremony. Raises KepilError.
