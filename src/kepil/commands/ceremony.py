@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,7 @@ def _add_language(parser: argparse.ArgumentParser) -> None:
 
 def _plan(arguments: argparse.Namespace) -> int:
     made = _planned(arguments.name, arguments.environment, arguments.families)
+    _refuse_unreached(made)
     made.write(arguments.out)
     print(f"{arguments.out}: {len(made.steps)} steps, SHA-256 {made.sha256}")
     return 0
@@ -131,15 +133,30 @@ def _planned(name: str, environment: str, families: str | None) -> Plan:
     from kepil.ceremony.definition import read_definition
     from kepil.ceremony.plan import make_plan
     from kepil.ceremony.records import recorded, used
-    from kepil.estate.inventory import all_variables, environment_sources, read_listing
+    from kepil.estate.inventory import all_variables
     from kepil.pki.hierarchy import chosen
 
     definition = read_definition(SCRIPTS / f"{name}.yml")
-    everywhere = all_variables(read_listing(environment_sources(Path("inventories"), environment)))
+    everywhere = all_variables(_listing(environment))
     names = families.split(",") if families is not None else everywhere["pki_families"]
     hierarchies, generations = chosen(everywhere["pki_hierarchies_known"], names), everywhere.get("pki_generations", {})
     records = CEREMONIES / environment
     return make_plan(definition, environment, hierarchies, generations, recorded(records), used(records))
+
+
+@cache
+def _listing(environment: str) -> dict[str, Any]:
+    from kepil.estate.inventory import environment_sources, read_listing
+
+    return read_listing(environment_sources(Path("inventories"), environment))
+
+
+def _refuse_unreached(plan: Plan) -> None:
+    """Raise ReachError for an act that would pass with nothing done."""
+    from kepil.ceremony.reach import check_reach
+    from kepil.estate.inventory import host_groups
+
+    check_reach(plan, PLAYBOOKS / f"{plan.id}.yml", host_groups(_listing(plan.environment)))
 
 
 def _script(arguments: argparse.Namespace) -> int:
@@ -171,10 +188,13 @@ def _opened_or_resumed(arguments: argparse.Namespace) -> Ceremony:
     if (arguments.folder / JOURNAL).exists():
         if not arguments.reason:
             raise CeremonyCommandError(f"{arguments.folder}: to go on, say why it was interrupted: --reason '…'")
+        _refuse_unreached(Ceremony(arguments.folder).course.plan)
         return Ceremony.resume(arguments.folder, arguments.reason)
     if not (arguments.plan and arguments.people):
         raise CeremonyCommandError(f"{arguments.folder}: to begin, name --plan and --people")
-    return Ceremony.open(arguments.folder, read_plan(arguments.plan), read_people(arguments.people))
+    plan = read_plan(arguments.plan)
+    _refuse_unreached(plan)
+    return Ceremony.open(arguments.folder, plan, read_people(arguments.people))
 
 
 def _held(ceremony: Ceremony, performer: Performer, desk: Desk, language: Any) -> int:
@@ -215,6 +235,7 @@ def _rehearse_on_estate(arguments: argparse.Namespace) -> int:
     if not arguments.again and (bundle := found(records, plan)):
         print(f"{bundle}: held already, and verified")
         return 0
+    _refuse_unreached(plan)
     keys = records / PEOPLE
     performer = _playbook(plan, keys, Terminal(keys) if arguments.attended else Unattended(keys))
     made = rehearse(records, plan, performer, attended=arguments.attended, language=arguments.language)
