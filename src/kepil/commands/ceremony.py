@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kepil.ceremony.engine import Ceremony, Performer
     from kepil.ceremony.hold import Desk
     from kepil.ceremony.plan import Plan
+    from kepil.ceremony.verify import Verified
 
 SCRIPTS = Path("playbooks/ceremonies/scripts")
 PLAYBOOKS = SCRIPTS.parent
@@ -304,6 +305,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     signers = AllowedSigners(arguments.signers, NAMESPACE)
     proved = verify_bundle(arguments.bundle, signers, anchors=arguments.anchors, head=arguments.head)
     print(f"{proved.ceremony}: {proved.outcome}, {proved.entries} entries, head {proved.head}")
+    print(f"held from {proved.began:%Y-%m-%d %H:%M:%S} to {proved.ended:%Y-%m-%d %H:%M:%S} UTC: {_span(proved)}")
     for fingerprint, name in proved.vouches.items():
         print(f"vouches for {name}: SHA-256 {fingerprint}")
     for stamp in proved.stamped_by:
@@ -313,6 +315,15 @@ def _verify(arguments: argparse.Namespace) -> int:
     if not proved.stamped_by:
         print("its time is not proved: compare the head with the printed minutes (--head)")
     return 0
+
+
+def _span(proved: Verified) -> str:
+    """How long a ceremony took, as `1 h 02 min 03 s`; hours and minutes only where there are any."""
+    minutes, seconds = divmod(round((proved.ended - proved.began).total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min {seconds:02} s"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
 
 
 def _vouch(arguments: argparse.Namespace) -> int:
