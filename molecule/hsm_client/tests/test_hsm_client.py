@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ LARGEST_EXPOSURE = 3.0
 PIN = "/etc/kepil/credentials/hsm-nca.pin"
 KEY = "pkcs11:token=nca;object=trial;type=private"
 TOOL = "set -a; . /etc/kepil/hsm-nca.env; set +a; "
+STEPS = Path(__file__).parents[3] / "playbooks/ceremonies/steps"
 OPENSSL = TOOL + "OPENSSL_CONF=/etc/kepil/openssl-nca.cnf openssl "
 
 
@@ -53,6 +57,26 @@ def test_the_key_does_not_leave_the_hsm(host: Any, trial_key: str) -> None:
     access = [line for line in shown.splitlines() if "Access:" in line]
     assert access
     assert all("never extractable" in line and "sensitive" in line for line in access)
+
+
+def test_a_key_without_a_name_is_not_passed_over(host: Any, trial_key: str) -> None:
+    """CP-5.4: the account names every key that the real tool lists, or there is none."""
+    script = "\n".join((STEPS / name).read_text(encoding="utf-8") for name in ("use.sh", "account.sh"))
+    account = f"echo {base64.b64encode(script.encode()).decode()} | base64 -d | PARTITION=nca sh -s"
+    assert "trial" in json.loads(host.check_output(account))["keys"]
+    for make, kind, reason in (
+        ("--keypairgen --key-type EC:prime256v1 --usage-sign", "privkey", "names that a key may have"),
+        ("--keygen --key-type AES:32", "secrkey", "it holds secret keys (1)"),
+    ):
+        host.check_output(pkcs11(f"{make} --id 6e6f6e65"))
+        try:
+            refused = host.run(account)
+        finally:
+            for half in ("pubkey", kind) if kind == "privkey" else (kind,):
+                host.check_output(pkcs11(f"--delete-object --type {half} --id 6e6f6e65"))
+        assert refused.rc != 0
+        assert reason in refused.stderr
+    assert host.run(account).rc == 0
 
 
 def test_no_signature_without_activation_data(host: Any, trial_key: str) -> None:

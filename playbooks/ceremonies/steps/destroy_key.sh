@@ -9,6 +9,8 @@ case $KEY in
     done
     ;;
   *)
-    if [ -e "$KEY" ]; then shred --remove "$KEY"; fi
+    for file in "$KEY" "$KEY.new"; do # .new: of a run that was killed while it made the key
+      if [ -e "$file" ]; then shred --remove "$file"; fi
+    done
     ;;
 esac

@@ -246,7 +246,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
 """What entries that nobody signs say, by their event."""
 
 
-RULES = 2
+RULES = 3
 """The version of these rules, in a journal's first entry: what would refuse an older journal is a new version."""
 
 

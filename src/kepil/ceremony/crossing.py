@@ -1,8 +1,9 @@
 """What an act carries to or from the offline root: on a medium, signed at the desk, and used only as it was signed.
 
 The playbook writes media in its acts (playbooks/ceremonies/steps/leave.yml and request.yml), into `media/` of the
-ceremony's folder, each named after the file for which it is. The journal has the SHA-256 of each manifest. Before each
-act all that the journal names are checked; what came out of the offline root goes to the records after its check.
+ceremony's folder, each named after the file for which it is, which it carries alone, a certificate with its record at
+most. The journal has the SHA-256 of each manifest. Before each act all that the journal names are checked; what came
+out of the offline root goes to the records after its check.
 """
 
 from __future__ import annotations
@@ -66,14 +67,20 @@ class Media:
     def sign(self, sign: SignMedium, expected: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
         """Have what this step's act wrote signed, check it, and return what the journal says of each by its name.
 
-        Raises KepilError for a medium that is not this step's (or not `expected`), or is not as it was written.
+        Raises KepilError for a medium that is not this step's (or not `expected`), or is not as it was written, and
+        where a root was to sign a CRL and none came.
         """
         written, known = self._fresh(), self._expected() if expected is None else expected
+        if lacking := self._due() - {medium.name for medium in written} if expected is None else ():
+            raise MediumError(
+                f"step {self.step.id}: no medium of {', '.join(sorted(lacking))} came from its act, which signed none: "
+                "try again, or abort"
+            )
         if strangers := [str(medium) for medium in written if medium.name not in known]:
             raise MediumError(f"{', '.join(strangers)}: step {self.step.id} writes no such medium: throw it away")
         for medium in written:
             if not (medium / SIGNATURES).exists():
-                read_medium(medium)
+                refuse_others(medium, read_medium(medium).files)
                 sign(medium, self.course.people)
         return {medium.name: self._take(medium).model_dump(mode="json") for medium in written}
 
@@ -84,9 +91,15 @@ class Media:
         made = [thing for thing in self.step.makes if kind(thing) in SUFFIXES]
         return {f"{name_of(thing)}.{SUFFIXES[kind(thing)]}" for thing in made}
 
+    def _due(self) -> set[str]:
+        """Media without which nothing was done: of CRLs that follow others."""
+        lists = [thing for thing in self.step.makes if kind(thing) == "crl" and not self.course.plan.first(thing)]
+        return {f"{name_of(thing)}.crl" for thing in lists}
+
     def _take(self, medium: Path) -> Crossed:
         with TemporaryDirectory(prefix="kepil-medium-") as folder:
             crossed = self._checked(medium, Path(folder, "in"), self.step.id)
+            refuse_others(medium, crossed.files)
             if crossed.direction == "from-root":
                 self.receive(Path(folder, "in"))
         return crossed
@@ -96,6 +109,17 @@ class Media:
         return check_medium(
             medium, course.people, course.ceremony, course.plan.environment, None, out, step=step, digest=digest
         )
+
+
+def refuse_others(medium: Path, carried: Collection[str]) -> None:
+    """Raise MediumError unless a medium carries the file for which it is, a certificate's record beside it at most."""
+    beside = {f"{medium.name.removesuffix('.crt')}.json"} if medium.name.endswith(".crt") else set()
+    wrong = [f"{file} is none of its files" for file in sorted(set(carried) - {medium.name} - beside)]
+    if medium.name not in carried:
+        wrong.append(f"{medium.name} is not on it")
+    if wrong:
+        may = " and ".join([medium.name, *beside])
+        raise MediumError(f"{medium}: {'; '.join(wrong)}; it carries {may} alone: {REMEDY}")
 
 
 def _throw_away(medium: Path) -> None:

@@ -57,9 +57,9 @@ class Step(Document):
     `confirms` is how many people of each role confirm; they are all different people. `act` is the tag under which the
     ceremony's playbook does it, on the hosts of the side that `at` names; a step without one is done by people alone.
     `account` says that the act also reports every key that the HSMs of its side hold; `empty`, that none of those that
-    the plan destroys there may be among them any more. `secret` says
-    that secrets pass: then nothing but what `makes` names is written down. `read_aloud` says that fingerprints are read
-    aloud and that who confirms types a row of each.
+    the plan destroys there may be among them any more. `order` says that an order names what the CRL lists anew: its
+    SHA-256 is shown to those who confirm. `secret` says that secrets pass: then nothing but what `makes` names is
+    written down. `read_aloud` says that fingerprints are read aloud and that who confirms types a row of each.
     """
 
     id: Name
@@ -75,6 +75,7 @@ class Step(Document):
     destroys: tuple[Thing, ...] = ()
     account: bool = False
     empty: bool = False
+    order: bool = False
     secret: bool = False
     read_aloud: bool = False
 

@@ -13,11 +13,13 @@ from kepil.ceremony.medium import CARRIER, read_medium, sign_medium
 from kepil.ceremony.people import People, Person
 from kepil.ceremony.roles import INDEPENDENT, Role
 from kepil.ceremony.shown import row_asked, rows, typed_row
-from kepil.ceremony.statement import Act, Signed, sign
+from kepil.ceremony.statement import Act, Signed, Statement, sign
 from kepil.errors import KepilError
 from kepil.signed.signatures import SignatureError
 
 ABORT = "abort"
+NO_ROLE = "none"
+"""What the journal says of somebody who takes no part."""
 SIGN_MEDIA: Final[dict[str, frozenset[Role]]] = {
     f"{CARRIER} who wrote it": frozenset({CARRIER}),
     "witness or auditor who looked on": INDEPENDENT,
@@ -47,6 +49,7 @@ class Unattended:
     """A rehearsal: each person whose signature is awaited signs at once, with the key file of her name in `keys`."""
 
     attended = False
+    ceremony: Ceremony | None = None
 
     def __init__(self, keys: Path, say: Callable[[str], None] = print) -> None:
         self.keys, self.say = keys, say
@@ -73,9 +76,13 @@ class Unattended:
 
 
 class Terminal:
-    """People come to the keyboard one after the other, each with her own key: a file, or a card known to the agent."""
+    """People come to the keyboard one after the other, each with her own key: a file, or a card known to the agent.
+
+    Who comes and may not sign, or cannot, stands in the journal.
+    """
 
     attended = True
+    ceremony: Ceremony | None = None
 
     def __init__(self, keys: Path) -> None:
         self.keys = keys
@@ -89,11 +96,9 @@ class Terminal:
         while True:
             who = self._ask(f"Who signs? (name of a participant, or '{ABORT}') ")
             try:
-                return (
-                    self._abort(ceremony) if who == ABORT else self._signed(ceremony, self._participant(ceremony, who))
-                )
-            except (NobodyError, SignatureError) as error:
-                self.say(str(error))
+                return self._abort(ceremony) if who == ABORT else self._signed(ceremony, who)
+            except (NobodyError, SignatureError):
+                continue  # it has been said, and written down
 
     def sign_medium(self, medium: Path, people: People) -> None:
         """Show what a medium holds, and ask who wrote it and who looked on. Raises KepilError."""
@@ -109,49 +114,69 @@ class Terminal:
         who = self._ask(f"Who signs it as {role}? ({', '.join(names)}; empty: nobody) ")
         if not who:
             raise DeskError(f"{medium}: nobody signed it as {role}: sign it when the act is tried again, or abort")
+        wrong = ""
         if who not in names:
-            self.say(f"{who} is no {role} of this ceremony: {', '.join(names)}")
-            return False
-        try:
-            sign_medium(medium, who, self._key(who), people)
-        except SignatureError as error:
-            self.say(str(error))
-            return False
-        return True
+            wrong = f"{who} is no {role} of this ceremony: {', '.join(names)}"
+        else:
+            try:
+                sign_medium(medium, who, self._key(who), people)
+            except SignatureError as error:
+                wrong = str(error)
+        if wrong:
+            self._refuse(self.ceremony, "medium", who, f"{medium.name}: {wrong}")
+        return not wrong
 
     def failed(self, ceremony: Ceremony, error: ActFailedError) -> Signed | None:
         """Ask whether to try again."""
         while self._ask(f"Try again? (empty: yes, or '{ABORT}') ") == ABORT:
             try:
                 return self._abort(ceremony)
-            except (NobodyError, SignatureError) as wrong:
-                self.say(str(wrong))
+            except (NobodyError, SignatureError):
+                continue
         return None
 
-    def _participant(self, ceremony: Ceremony, who: str) -> Person:
+    def _participant(self, ceremony: Ceremony, act: str, who: str) -> Person:
         person = ceremony.people.get(who)
         if person is None:
-            raise NobodyError(f"{who} is no participant: {', '.join(one.id for one in ceremony.people.people)}")
+            reason = f"{who} is no participant: {', '.join(one.id for one in ceremony.people.people)}"
+            raise NobodyError(self._refuse(ceremony, act, who, reason))
         return person
 
+    def _refuse(self, ceremony: Ceremony | None, act: str, who: str, reason: str) -> str:
+        """Say why somebody may not sign, and write it down; who typed nothing tried nothing."""
+        self.say(reason)
+        if ceremony is not None and who:
+            person = ceremony.people.get(who)
+            ceremony.refuse(act, who, person.roles[0] if person else NO_ROLE, reason)
+        return reason
+
     def _abort(self, ceremony: Ceremony) -> Signed:
-        person = self._participant(ceremony, self._ask("Who aborts? "))
+        person = self._participant(ceremony, ABORT, self._ask("Who aborts? "))
         note = self._ask("Why? ") or None
         statement = ceremony.statement("abort", person.id, person.roles[0], note=note)
         self._show(statement.shown)
-        return sign(statement, self._key(person.id))
+        return self._sign(ceremony, statement)
 
-    def _signed(self, ceremony: Ceremony, person: Person) -> Signed:
+    def _signed(self, ceremony: Ceremony, who: str) -> Signed:
         """A signature; the engine refuses one that is not awaited, and writes that down."""
         course = ceremony.course
-        act, role = act_awaited(course), course.may_sign(person.id) or person.roles[0]
+        act = act_awaited(course)
+        person = self._participant(ceremony, act, who)
+        role = course.may_sign(person.id) or person.roles[0]
         self._show(ceremony.statement(act, person.id, role).shown)
         typed = note = None
         if act == "confirm":
             if typed_row(course) is not None:
                 typed = self._ask(f"Type row {row_asked(course)} of the certificate's fingerprint: ")
             note = self._ask("Deviation from the script (empty: none): ") or None
-        return sign(ceremony.statement(act, person.id, role, typed=typed, note=note), self._key(person.id))
+        return self._sign(ceremony, ceremony.statement(act, person.id, role, typed=typed, note=note))
+
+    def _sign(self, ceremony: Ceremony, statement: Statement) -> Signed:
+        try:
+            return sign(statement, self._key(statement.person))
+        except SignatureError as error:
+            self._refuse(ceremony, statement.act, statement.person, str(error))
+            raise
 
     def _show(self, shown: dict[str, str]) -> None:
         for name, value in shown.items():

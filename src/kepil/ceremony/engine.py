@@ -116,12 +116,14 @@ class Ceremony:
             examine(self.course, signed)
         except KepilError as error:
             statement = signed.statement
-            self._append(
-                "refused",
-                {"act": statement.act, "person": statement.person, "role": statement.role, "reason": _line(error)},
-            )
+            self.refuse(statement.act, statement.person, statement.role, str(error))
             raise RefusedError(f"refused, and in the journal: {error}") from error
         self._append(signed.statement.act, signed.model_dump(mode="json", exclude_none=True))
+
+    def refuse(self, act: str, person: str, role: str, reason: str) -> None:
+        """Write down that somebody tried what is not allowed; names may be what anybody typed at a terminal."""
+        stated = {"act": act, "person": person, "role": role, "reason": reason}
+        self._append("refused", {name: _line(words) for name, words in stated.items()})
 
     def perform(self, performer: Performer) -> None:
         """Do the act of the current step. Raises ActFailedError; the failure is in the journal."""
@@ -165,4 +167,5 @@ class Ceremony:
 
 
 def _line(words: object) -> str:
-    return " ".join(str(words).split())[:1000]
+    """One line that can be kept and shown, whatever was typed."""
+    return "".join(letter for letter in " ".join(str(words).split()) if letter.isprintable())[:1000]

@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints
 from kepil.ceremony.definition import Step, Thing
 from kepil.ceremony.medium import Crossed
 from kepil.errors import KepilError
+from kepil.pki.listing import read_listing
 from kepil.signed.document import Document, Line, Name, Sha256, build
 
 Words = Annotated[str, StringConstraints(pattern=r"^[\w .,:;/()+%=@-]+$", max_length=200)]
@@ -61,6 +62,15 @@ class CertificateMade(FileMade):
     linter: Words
 
 
+class CrlMade(FileMade):
+    """What was linted, under a throw-away key, is what was signed. `order` is of the file that says what to revoke."""
+
+    number: Annotated[int, Field(ge=0)]
+    linted_tbs_sha256: Sha256
+    linter: Words
+    order: Sha256 | None = None
+
+
 class PartitionMade(Document):
     """A partition of a module, by its own serial number."""
 
@@ -88,7 +98,7 @@ MODELS: Final[Mapping[str, type[Document]]] = {
     "key": KeyMade,
     "request": FileMade,
     "certificate": CertificateMade,
-    "crl": FileMade,
+    "crl": CrlMade,
     "file": FileMade,
     "backup": BackupMade,
 }
@@ -147,7 +157,8 @@ def read_evidence(step: Step, stated: Mapping[str, Any]) -> Evidence:
             f"{where}: the modules' account of their keys is {'missing' if step.account else 'not due'}"
         )
     for thing in evidence.made:
-        typed(thing, evidence.made)
+        if isinstance(made := typed(thing, evidence.made), CrlMade) and made.order and not step.order:
+            raise EvidenceError(f"{where}: {thing} followed an order, and the step is to follow none")
     return evidence
 
 
@@ -170,6 +181,8 @@ def check_file(folder: Path, thing: Thing, everything: Mapping[Thing, Any], keys
         raise EvidenceError(f"{thing}: {path} is not the file that was made: its SHA-256 differs from the journal's")
     if isinstance(made, CertificateMade):
         _check_certificate(path, content, thing, made, keys)
+    if isinstance(made, CrlMade):
+        _check_crl(path, thing, made)
 
 
 def _check_certificate(
@@ -190,9 +203,23 @@ def _check_certificate(
         raise EvidenceError(f"{thing}: {path} certifies another key than {name}: revoke it, and abort")
 
 
+def _check_crl(path: Path, thing: Thing, made: CrlMade) -> None:
+    listing = read_listing(path)
+    if listing.tbs_sha256 != made.linted_tbs_sha256:
+        raise EvidenceError(f"{thing}: {path}: what was signed is not what was linted: abort")
+    if listing.number != made.number:
+        raise EvidenceError(f"{thing}: {path} has number {listing.number}, not {made.number}")
+
+
 def describe_file(path: Path) -> dict[str, str]:
     """What the journal says of a file that was made. Raises OSError."""
     return {"file": path.name, "sha256": sha256(path.read_bytes()).hexdigest()}
+
+
+def describe_crl(path: Path, linted_tbs_sha256: str, linter: Line, order: str | None = None) -> dict[str, Any]:
+    """What the journal says of a CRL that was made. Raises OSError, ListingError."""
+    stated = {"number": read_listing(path).number, "linted_tbs_sha256": linted_tbs_sha256, "linter": linter}
+    return describe_file(path) | stated | ({"order": order} if order else {})
 
 
 def describe_certificate(path: Path, linted_tbs_sha256: str, linter: Line) -> dict[str, str]:

@@ -17,6 +17,8 @@ class Desk(Protocol):
     """Where people see what happens, and sign. Where nobody sits, not every signature is worth a line."""
 
     attended: bool
+    ceremony: Ceremony | None
+    """The one that is held: who comes to the desk and may not sign stands in its journal."""
 
     def say(self, line: str) -> None:
         """Show a line to everyone."""
@@ -34,6 +36,7 @@ class Desk(Protocol):
 def hold(ceremony: Ceremony, performer: Performer, desk: Desk, language: Language = "en") -> Course:
     """Go on until the ceremony is closed, and return how it went. Raises KepilError where it cannot go on."""
     said: object = None
+    desk.ceremony = ceremony
     while ceremony.course.phase != "closed":
         line = progress(ceremony.course, language)
         news = line if desk.attended else _where(ceremony.course)

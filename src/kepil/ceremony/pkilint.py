@@ -14,6 +14,7 @@ import yaml
 
 from kepil.errors import KepilError
 from kepil.pki.credential import read_certificate
+from kepil.pki.listing import read_listing
 
 WAIVERS: Final = Path(__file__).with_name("pkilint_waivers.yml")
 
@@ -45,15 +46,24 @@ def findings(linter: str, *arguments: str) -> dict[str, str]:
 
 
 def lint_draft(path: Path) -> dict[str, str]:
-    """SHA-256 of the bytes to be signed of a certificate in which nothing was found, and who looked.
+    """SHA-256 of the bytes to be signed of a certificate or CRL (`.crl`) in which nothing was found, and who looked.
 
     Raises PkilintError with what was found (RFC 5280).
     """
+    tbs_sha256, found = _crl(path) if path.suffix == ".crl" else _certificate(path)
+    if found:
+        told = "; ".join(f"{code}: {place.strip()}" for code, place in sorted(found.items()))
+        raise PkilintError(f"{path}: nothing may be signed: {told}")
+    return {"tbs_sha256": tbs_sha256, "linter": f"pkilint {version('pkilint')}"}
+
+
+def _certificate(path: Path) -> tuple[str, dict[str, str]]:
     tbs = read_certificate(path)["tbs_certificate"]
     found = findings("lint_pkix_cert", str(path))
     if tbs["issuer"] == tbs["subject"]:  # RFC 5280 section 4.2.1.1; the root's own key has not signed yet
         found.pop("pkix.authority_key_identifier_extension_absent", None)
-    if found:
-        told = "; ".join(f"{code}: {place.strip()}" for code, place in sorted(found.items()))
-        raise PkilintError(f"{path}: nothing may be signed: {told}")
-    return {"tbs_sha256": sha256(tbs.dump()).hexdigest(), "linter": f"pkilint {version('pkilint')}"}
+    return sha256(tbs.dump()).hexdigest(), found
+
+
+def _crl(path: Path) -> tuple[str, dict[str, str]]:
+    return read_listing(path).tbs_sha256, findings("lint_crl", "--type", "CRL", "--profile", "PKIX", str(path))

@@ -54,6 +54,11 @@ class Plan(Document):
         step = self.step_of(thing)
         return step.at if step else "estate"
 
+    def first(self, thing: Thing) -> bool:
+        """Whether a CRL is its root's first, which is found where it stands: the plan makes the certificate too."""
+        certificate = f"certificate:{thing.partition(':')[2]}"
+        return any(certificate in step.makes for step in self.steps)
+
     def check(self) -> None:
         """Raise DefinitionError where it cannot work."""
         check(self.id, self.roles, self.holds, self.steps, self.threshold)

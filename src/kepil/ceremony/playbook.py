@@ -3,9 +3,10 @@
 The playbook gets `ceremony_step` (the step as the plan has it) and `ceremony_hall` (the ceremony's folder), and leaves
 records of what it did (`kepil.ceremony.records`). What crosses to or from the offline root does so as media
 (`kepil.ceremony.crossing`): `ceremony_arrived` has the checked copies, `ceremony_media` the SHA-256 of the manifests.
-An aborted ceremony's remains are destroyed under the tag `remove`, which gets `ceremony_thing` and the step that made
-it. Every run is limited to its step's side of the air gap, as the other cannot be reached from there. What an
-interrupted run left in the hall is no evidence of the next, and goes first.
+`ceremony_left` names keys that an interrupted run may have made and not recorded: those and no others are recorded as
+they are found. An aborted ceremony's remains are destroyed under the tag `remove`, which gets `ceremony_thing` and the
+step that made it. Every run is limited to its step's side of the air gap, as the other cannot be reached from there.
+What an interrupted run left in the hall is no evidence of the next, and goes first.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from kepil.ceremony.course import follow
+from kepil.ceremony import order
+from kepil.ceremony.course import Course, follow
 from kepil.ceremony.crossing import Media, SignMedium
 from kepil.ceremony.definition import Side, Step, Thing
 from kepil.ceremony.engine import JOURNAL, Removed
@@ -27,7 +29,7 @@ from kepil.ceremony.medium import MediumError
 from kepil.ceremony.people import People
 from kepil.ceremony.records import ACCOUNT, DESTROYED, FORMER, FORMER_CRL, STAYS, Records, keep_former
 from kepil.errors import KepilError
-from kepil.journal.chain import Journal
+from kepil.journal.chain import Entry, Journal
 
 HOSTS: Final[Mapping[Side, str]] = {"estate": "!root", "root": "root"}
 """The hosts of each side of the air gap, as `--limit` names them."""
@@ -40,6 +42,19 @@ class PlaybookError(KepilError):
 def nobody(medium: Path, _people: People) -> None:
     """Where no desk is. Raises MediumError."""
     raise MediumError(f"{medium}: nobody is there to sign it")
+
+
+def left_over(entries: Sequence[Entry], course: Course, step: Step) -> list[str]:
+    """Names of keys that an interrupted run of this step may have left without a record.
+
+    The step was begun before, and its side's modules, asked before that, named no such key; else it is not ours.
+    """
+    begun = [one for one in entries if one.event in ("began", "failed") and one.data["step"] == step.id]
+    accounts = course.accounts[step.at]
+    if len(begun) < 2 or not accounts:  # noqa: PLR2004 -- this run has begun, too
+        return []
+    names = [name_of(thing) for thing in step.makes if kind(thing) == "key"]
+    return [name for name in names if not any(name in account for account in accounts)]
 
 
 class Playbook:
@@ -63,13 +78,20 @@ class Playbook:
 
     def perform(self, step: Step, folder: Path) -> Mapping[str, Any]:
         """Do a step's act and return the evidence that it left. Raises KepilError."""
-        media = Media(folder, follow(Journal(folder / JOURNAL).entries()), step, self.records.receive)
+        entries = Journal(folder / JOURNAL).entries()
+        course = follow(entries)
+        media = Media(folder, course, step, self.records.receive)
+        order.keep(step, self.records.folder, folder)
         with TemporaryDirectory(prefix="kepil-media-") as arrived:
             checked = media.check(Path(arrived))
             media.take_up()
-            self._run(str(step.act), step, {"ceremony_arrived": arrived, "ceremony_media": checked}, folder)
+            told = {"ceremony_arrived": arrived, "ceremony_media": checked}
+            told |= {"ceremony_left": left_over(entries, course, step)}
+            self._run(str(step.act), step, told, folder)
         crossed = media.sign(self.sign)
-        return self.records.evidence(step, folder) | ({"media": crossed} if crossed else {})
+        evidence = self.records.evidence(step, folder)
+        order.check(step, course.plan, folder)
+        return evidence | ({"media": crossed} if crossed else {})
 
     def remove(self, thing: Thing, folder: Path) -> Removed:
         """Destroy what is left, unless it was there before this ceremony. Raises KepilError.

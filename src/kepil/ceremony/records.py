@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from kepil.ceremony.definition import Step, Thing
-from kepil.ceremony.evidence import FILES, describe_certificate, describe_file, kind, name_of
+from kepil.ceremony.evidence import FILES, describe_certificate, describe_crl, describe_file, kind, name_of
+from kepil.ceremony.order import order_sha256
 from kepil.ceremony.statement import TIME
 from kepil.errors import KepilError
 from kepil.journal.chain import Journal
 from kepil.pki.algorithm import KEY_KINDS
+from kepil.pki.listing import read_listing
 
 ACCOUNT = "account"
 """Folder in the ceremony's, with what each partition says of its module and of its keys: PARTITION.json."""
@@ -55,7 +57,7 @@ class Records:
         A playbook that was to destroy things looked for them in vain, or failed; their records go then.
         """
         (hall / FILES).mkdir(exist_ok=True)
-        stated: dict[str, Any] = {"made": {thing: self._made(thing, hall) for thing in step.makes}}
+        stated: dict[str, Any] = {"made": {thing: self._made(thing, step, hall) for thing in step.makes}}
         accounts = {path.stem: read(path) for path in sorted((hall / ACCOUNT).glob("*.json"))}
         stated["modules"] = [one["module"] for one in accounts.values()]
         if step.account:
@@ -150,14 +152,14 @@ class Records:
                 (retired / kept).parent.mkdir(parents=True, exist_ok=True)
                 path.rename(retired / kept)
 
-    def _made(self, thing: Thing, hall: Path) -> dict[str, Any]:
+    def _made(self, thing: Thing, step: Step, hall: Path) -> dict[str, Any]:
         describe: dict[str, Callable[[str, Path], dict[str, Any]]] = {
             "partition": self._partition,
             "shares": self._shares,
             "key": self._key,
             "request": lambda name, hall: describe_file(self._copy(hall, f"medium/{name}.csr")),
             "certificate": self._certificate,
-            "crl": lambda name, hall: describe_file(self._copy(hall, f"{name}.crl")),
+            "crl": lambda name, hall: self._crl(name, step, hall),
             "file": lambda name, hall: describe_file(self._copy(hall, f"files/{name}")),
             "backup": self._backup,
         }
@@ -191,6 +193,12 @@ class Records:
         fetched = self.folder / f"{name}.crt"  # once its key's host has accepted it; until then it is on the medium
         path = self._copy(hall, fetched.name if fetched.exists() else f"medium/{name}.crt")
         return describe_certificate(path, lint["tbs_sha256"], lint["linter"])
+
+    def _crl(self, name: str, step: Step, hall: Path) -> dict[str, Any]:
+        path = self._copy(hall, f"{name}.crl")
+        linted = f"{name}.crl-{read_listing(path).tbs_sha256}"  # each CRL has a record of its own
+        lint = self._record("lint", linted, "tbs_sha256", "linter")
+        return describe_crl(path, lint["tbs_sha256"], lint["linter"], order_sha256(step, name, hall))
 
     def _backup(self, name: str, _hall: Path) -> dict[str, Any]:
         record = self._record("backups", name, "sha256", "host")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from kepil.ceremony.definition import Language
-from kepil.ceremony.evidence import fingerprint, kind
+from kepil.ceremony.definition import Language, Thing
+from kepil.ceremony.evidence import fingerprint, kind, name_of
+from kepil.ceremony.words import say
 
 if TYPE_CHECKING:
     from kepil.ceremony.course import Course
@@ -35,6 +37,7 @@ def shown(course: Course, act: Act, language: Language) -> dict[str, str]:
                 "title": getattr(step.title, language),
                 "expect": getattr(step.expect, language),
                 **{thing: fingerprint(thing, made[thing]) for thing in sorted(made)},
+                **(_orders(made, language) if step.order else {}),
                 **{f"medium {name}": media[name].manifest for name in sorted(media)},
             }
         case "abort":
@@ -44,6 +47,12 @@ def shown(course: Course, act: Act, language: Language) -> dict[str, str]:
                 "outcome": course.outcome,
                 **{thing: fingerprint(thing, course.made[thing]) for thing in sorted(course.made)},
             }
+
+
+def _orders(made: Mapping[Thing, Mapping[str, Any]], language: Language) -> dict[str, str]:
+    """The SHA-256 of each CRL's order, to be held against the paper; a CRL may follow none."""
+    lists = sorted(thing for thing in made if kind(thing) == "crl")
+    return {f"order {name_of(thing)}": made[thing].get("order") or say(language)["none"] for thing in lists}
 
 
 def rows(sha256: str) -> list[str]:

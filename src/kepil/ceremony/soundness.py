@@ -27,6 +27,7 @@ def check(
         *_things(holds, steps),
         *_eyes(steps),
         *_accounts(steps),
+        *_orders(steps),
         *_shares(roles, steps, threshold),
     ]
     if wrong:
@@ -93,6 +94,12 @@ def _accounts(steps: Sequence[Step]) -> Iterator[str]:
         accounts = [n for n, s in enumerate(here) if s.account]
         if changing and not (accounts and accounts[0] < changing[0] and accounts[-1] > changing[-1]):
             yield f"keys are made or destroyed ({side}), and the HSM's account is not taken both before and after"
+
+
+def _orders(steps: Sequence[Step]) -> Iterator[str]:
+    for step in steps:
+        if step.order and not any(thing.startswith("crl:") for thing in step.makes):
+            yield f"step {step.id}: an order says what it revokes, and it makes no CRL"
 
 
 def _shares(roles: Mapping[Role, int], steps: Sequence[Step], threshold: int | None) -> Iterator[str]:

@@ -19,17 +19,19 @@ from kepil.ceremony.course import follow
 from kepil.ceremony.crossing import MEDIA, SUFFIXES, Media, SignMedium
 from kepil.ceremony.definition import Side, Step, Thing
 from kepil.ceremony.engine import Removed
-from kepil.ceremony.evidence import FILES, describe_certificate, describe_file, kind, name_of
+from kepil.ceremony.evidence import FILES, describe_certificate, describe_crl, describe_file, kind, name_of
 from kepil.ceremony.medium import Direction, write_medium
 from kepil.ceremony.plan import Plan
 from kepil.errors import KepilError
 from kepil.journal.chain import Journal, now
+from kepil.pki.listing import read_listing
 
 MODULE = {"make": "Kepil", "model": "Rehearsal stand-in", "serial": "STANDIN-1", "firmware": "none"}
 _CA = """[ca]
 default_ca = here
 [here]
 database = {index}
+crlnumber = {number}
 default_md = sha256
 default_crl_days = 365
 """
@@ -164,15 +166,17 @@ class StandIn:
         )
 
     def _crl(self, name: str, files: Path) -> dict[str, Any]:
-        config, index = self.module / f"{name}.cnf", self.module / f"{name}.index"
+        config, index, number = (self.module / f"{name}.{kind}" for kind in ("cnf", "index", "number"))
         index.touch()
-        config.write_text(_CA.format(index=index), encoding="utf-8")
+        number.write_text("01\n", encoding="ascii")
+        config.write_text(_CA.format(index=index, number=number), encoding="utf-8")
         certificate = files / f"{name}.crt"
         if not certificate.exists():  # made by an earlier ceremony
             certificate = self.module / f"{name}.crt"
         words = ("ca", "-gencrl", "-config", config, "-keyfile", self._pem(name), "-cert", certificate)
         self._openssl(*words, out=files / f"{name}.crl")
-        return describe_file(files / f"{name}.crl")
+        path = files / f"{name}.crl"
+        return describe_crl(path, read_listing(path).tbs_sha256, "none (rehearsal stand-in)")
 
     def _shares(self, name: str, folder: Path) -> dict[str, Any]:
         """Split what would open a partition, and encrypt each share to its custodian."""

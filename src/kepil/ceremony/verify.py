@@ -21,14 +21,14 @@ from kepil.ceremony.bundle import (
     document_names,
 )
 from kepil.ceremony.course import Course, follow
-from kepil.ceremony.crossing import MEDIA
+from kepil.ceremony.crossing import MEDIA, refuse_others
 from kepil.ceremony.definition import LANGUAGES, Language, Thing
 from kepil.ceremony.engine import JOURNAL
 from kepil.ceremony.evidence import FILES, FileMade, check_file, typed
 from kepil.ceremony.medium import crossed, signed_manifest
 from kepil.ceremony.people import People, keys_of
 from kepil.ceremony.roles import INDEPENDENT
-from kepil.ceremony.statement import Signed
+from kepil.ceremony.statement import Signed, parse_time
 from kepil.ceremony.timestamp import check_tokens
 from kepil.errors import KepilError
 from kepil.journal.chain import Entry, Journal
@@ -42,13 +42,18 @@ class VerificationError(KepilError):
 
 @dataclass
 class Verified:
-    """What a bundle proves. `vouches` maps the SHA-256 fingerprint of each certificate to its name."""
+    """What a bundle proves. `vouches` maps the SHA-256 fingerprint of each certificate to its name.
+
+    `began` and `ended` are the times of the journal's first and last entry, by the clock of who held the ceremony.
+    """
 
     ceremony: str
     environment: str
     outcome: str
     head: str
     entries: int
+    began: datetime
+    ended: datetime
     vouches: Mapping[str, str]
     made: frozenset[Thing] = frozenset()
     stamped_by: list[str] = field(default_factory=list)
@@ -94,6 +99,8 @@ def verify_bundle(
         outcome=course.outcome,
         head=course.head,
         entries=course.entries,
+        began=parse_time(entries[0].time),
+        ended=parse_time(entries[-1].time),
         vouches=_vouches(course),
         made=frozenset(course.made),
         stamped_by=stamped,
@@ -163,6 +170,7 @@ def _media(bundle: Path, course: Course) -> None:
         where = bundle / MEDIA / name
         try:
             manifest, signed = signed_manifest(where, course.people)
+            refuse_others(where, manifest.files)
         except KepilError as error:
             faults.append(str(error))
             continue

@@ -51,9 +51,7 @@ FREE_SETTINGS = frozenset(
 
 
 CEREMONIES = "playbooks/ceremonies/"
-ENGINE = frozenset(
-    {"ceremony_arrived", "ceremony_hall", "ceremony_keys", "ceremony_media", "ceremony_step", "ceremony_thing"}
-)
+ENGINE = frozenset(f"ceremony_{name}" for name in ("arrived", "hall", "keys", "left", "media", "step", "thing"))
 """What the engine of ceremonies tells their playbooks."""
 SIDES = frozenset({"root", "!root"})
 """To which it limits them: the offline root's host, or those with a network."""

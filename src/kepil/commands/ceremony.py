@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from kepil.ceremony.engine import Ceremony, Performer
     from kepil.ceremony.hold import Desk
     from kepil.ceremony.plan import Plan
+    from kepil.ceremony.verify import Verified
 
 SCRIPTS = Path("playbooks/ceremonies/scripts")
 PLAYBOOKS = SCRIPTS.parent
@@ -122,6 +124,7 @@ def _add_language(parser: argparse.ArgumentParser) -> None:
 
 def _plan(arguments: argparse.Namespace) -> int:
     made = _planned(arguments.name, arguments.environment, arguments.families)
+    _refuse_unreached(made)
     made.write(arguments.out)
     print(f"{arguments.out}: {len(made.steps)} steps, SHA-256 {made.sha256}")
     return 0
@@ -131,15 +134,30 @@ def _planned(name: str, environment: str, families: str | None) -> Plan:
     from kepil.ceremony.definition import read_definition
     from kepil.ceremony.plan import make_plan
     from kepil.ceremony.records import recorded, used
-    from kepil.estate.inventory import all_variables, environment_sources, read_listing
+    from kepil.estate.inventory import all_variables
     from kepil.pki.hierarchy import chosen
 
     definition = read_definition(SCRIPTS / f"{name}.yml")
-    everywhere = all_variables(read_listing(environment_sources(Path("inventories"), environment)))
+    everywhere = all_variables(_listing(environment))
     names = families.split(",") if families is not None else everywhere["pki_families"]
     hierarchies, generations = chosen(everywhere["pki_hierarchies_known"], names), everywhere.get("pki_generations", {})
     records = CEREMONIES / environment
     return make_plan(definition, environment, hierarchies, generations, recorded(records), used(records))
+
+
+@cache
+def _listing(environment: str) -> dict[str, Any]:
+    from kepil.estate.inventory import environment_sources, read_listing
+
+    return read_listing(environment_sources(Path("inventories"), environment))
+
+
+def _refuse_unreached(plan: Plan) -> None:
+    """Raise ReachError for an act that would pass with nothing done."""
+    from kepil.ceremony.reach import check_reach
+    from kepil.estate.inventory import host_groups
+
+    check_reach(plan, PLAYBOOKS / f"{plan.id}.yml", host_groups(_listing(plan.environment)))
 
 
 def _script(arguments: argparse.Namespace) -> int:
@@ -171,10 +189,13 @@ def _opened_or_resumed(arguments: argparse.Namespace) -> Ceremony:
     if (arguments.folder / JOURNAL).exists():
         if not arguments.reason:
             raise CeremonyCommandError(f"{arguments.folder}: to go on, say why it was interrupted: --reason '…'")
+        _refuse_unreached(Ceremony(arguments.folder).course.plan)
         return Ceremony.resume(arguments.folder, arguments.reason)
     if not (arguments.plan and arguments.people):
         raise CeremonyCommandError(f"{arguments.folder}: to begin, name --plan and --people")
-    return Ceremony.open(arguments.folder, read_plan(arguments.plan), read_people(arguments.people))
+    plan = read_plan(arguments.plan)
+    _refuse_unreached(plan)
+    return Ceremony.open(arguments.folder, plan, read_people(arguments.people))
 
 
 def _held(ceremony: Ceremony, performer: Performer, desk: Desk, language: Any) -> int:
@@ -215,6 +236,7 @@ def _rehearse_on_estate(arguments: argparse.Namespace) -> int:
     if not arguments.again and (bundle := found(records, plan)):
         print(f"{bundle}: held already, and verified")
         return 0
+    _refuse_unreached(plan)
     keys = records / PEOPLE
     performer = _playbook(plan, keys, Terminal(keys) if arguments.attended else Unattended(keys))
     made = rehearse(records, plan, performer, attended=arguments.attended, language=arguments.language)
@@ -283,6 +305,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     signers = AllowedSigners(arguments.signers, NAMESPACE)
     proved = verify_bundle(arguments.bundle, signers, anchors=arguments.anchors, head=arguments.head)
     print(f"{proved.ceremony}: {proved.outcome}, {proved.entries} entries, head {proved.head}")
+    print(f"held from {proved.began:%Y-%m-%d %H:%M:%S} to {proved.ended:%Y-%m-%d %H:%M:%S} UTC: {_span(proved)}")
     for fingerprint, name in proved.vouches.items():
         print(f"vouches for {name}: SHA-256 {fingerprint}")
     for stamp in proved.stamped_by:
@@ -292,6 +315,15 @@ def _verify(arguments: argparse.Namespace) -> int:
     if not proved.stamped_by:
         print("its time is not proved: compare the head with the printed minutes (--head)")
     return 0
+
+
+def _span(proved: Verified) -> str:
+    """How long a ceremony took, as `1 h 02 min 03 s`; hours and minutes only where there are any."""
+    minutes, seconds = divmod(round((proved.ended - proved.began).total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min {seconds:02} s"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
 
 
 def _vouch(arguments: argparse.Namespace) -> int:

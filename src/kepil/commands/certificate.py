@@ -15,7 +15,7 @@ from asn1crypto import pem, x509
 
 from kepil.errors import KepilError
 from kepil.pki import crl as crls
-from kepil.pki.certificate import StatusUrls, build_tbs, new_serial, sign_certificate
+from kepil.pki.certificate import StatusUrls, build_tbs, new_serial, sign_certificate, sign_tbs
 from kepil.pki.credential import read_certificate
 from kepil.pki.profile import Member, Profile, ProfileError, load_member, read_profiles
 from kepil.pki.rehearsal import throw_away_signer
@@ -43,9 +43,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     for kind in ("issuer", "crl", "delta-crl", "ocsp"):
         draft.add_argument(f"--url-{kind}", metavar="URL", help="for the profile's status_urls")
     sign = _verb(verbs, "sign", _sign, "sign the very bytes of a draft that was linted")
-    sign.add_argument("--draft", required=True, type=Path, metavar="FILE", help="the draft")
+    sign.add_argument("--draft", required=True, type=Path, metavar="FILE", help="the draft; a CRL's ends in .crl")
     sign.add_argument("--linted", required=True, metavar="SHA256", help="of the bytes to be signed, as the linter says")
-    crl = _verb(verbs, "crl", _crl, "make a complete CRL")
+    crl = _verb(verbs, "draft-crl", _draft_crl, "make what is to be signed of a complete CRL, as draft does")
     crl.add_argument("--issuer", required=True, type=Path, metavar="FILE", help="the issuer's certificate")
     which = crl.add_mutually_exclusive_group(required=True)
     which.add_argument("--number", type=int, metavar="N", help="of the first CRL, which lists nothing")
@@ -119,7 +119,9 @@ def _draft(arguments: argparse.Namespace) -> int:
 
 def _sign(arguments: argparse.Namespace) -> int:
     """Raises CertificateCommandError where the draft is not the one that was linted (BR 4.3.1.2)."""
-    tbs = read_certificate(arguments.draft)["tbs_certificate"]
+    listed = arguments.draft.suffix == ".crl"
+    draft = _crl_of(arguments.draft) if listed else read_certificate(arguments.draft)
+    tbs = draft["tbs_cert_list" if listed else "tbs_certificate"]
     found = hashlib.sha256(tbs.dump()).hexdigest()
     if found != arguments.linted:
         raise CertificateCommandError(
@@ -127,19 +129,22 @@ def _sign(arguments: argparse.Namespace) -> int:
             "nothing was signed; make the draft anew, and have it linted"
         )
     signer = _signer(arguments, arguments.digest)
-    made = sign_certificate(tbs, signer)
-    signature = x509.Certificate.load(made)["signature_value"].native
+    made = sign_tbs(tbs, signer)
+    signature = type(draft).load(made)["signature" if listed else "signature_value"].native
     if not Verifier(signer.public_key_info, arguments.digest, arguments.config).verify(tbs.dump(), signature):
         raise CertificateCommandError(
             f"{signer.uri}: its signature does not verify, and was not kept; check the module"
         )
-    _write(arguments.out, pem.armor("CERTIFICATE", made))
-    return _show(argparse.Namespace(file=arguments.out))
+    _write(arguments.out, made if listed else pem.armor("CERTIFICATE", made))
+    return 0 if listed else _show(argparse.Namespace(file=arguments.out))
 
 
-def _crl(arguments: argparse.Namespace) -> int:
+def _draft_crl(arguments: argparse.Namespace) -> int:
+    """The real key signs nothing. Raises CertificateCommandError where it is not the issuer's."""
     issuer = read_certificate(arguments.issuer)
     signer = _signer(arguments, arguments.digest)
+    if issuer.public_key.dump() != signer.public_key_info:
+        raise CertificateCommandError(f"{signer.uri} is not the key of {arguments.issuer}: nobody believes its CRL")
     now = datetime.now(UTC).replace(microsecond=0)
     number, entries = _followed(arguments.last) if arguments.last else (arguments.number, {})
     number = max([number, *(_followed(path)[0] for path in arguments.after)])
@@ -148,7 +153,7 @@ def _crl(arguments: argparse.Namespace) -> int:
         entries.setdefault(serial, (serial, now, order["reason"]))
     der = crls.build_crl(
         issuer,
-        signer,
+        throw_away_signer(signer, arguments.config),
         number,
         now,
         now + timedelta(days=arguments.days),
@@ -158,6 +163,15 @@ def _crl(arguments: argparse.Namespace) -> int:
     _write(arguments.out, der)
     print(json.dumps({"number": number, "entries": len(entries), "sha256": hashlib.sha256(der).hexdigest()}))
     return 0
+
+
+def _crl_of(path: Path) -> asn1_crl.CertificateList:
+    try:
+        draft = asn1_crl.CertificateList.load(path.read_bytes(), strict=True)
+        draft.native  # noqa: B018 - asn1crypto decodes lazily
+    except (OSError, ValueError, TypeError) as error:
+        raise CertificateCommandError(f"{path} is no CRL ({error})") from error
+    return draft
 
 
 def _followed(path: Path) -> tuple[int, dict[int, crls.Entry]]:

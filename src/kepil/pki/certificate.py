@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
-from asn1crypto import core, keys, x509
+from asn1crypto import core, crl, keys, x509
 
 from kepil.pki import der
 from kepil.pki.fields import (
@@ -190,8 +190,13 @@ def sign_certificate(tbs: x509.TbsCertificate, signer: Signer) -> bytes:
 
     Raises SignerError, and CertificateError when `tbs` names another signature algorithm than the signer's.
     """
+    return sign_tbs(tbs, signer)
+
+
+def sign_tbs(tbs: x509.TbsCertificate | crl.TbsCertList, signer: Signer) -> bytes:
+    """Sign what is to be signed of a certificate or a CRL, as it is, and return the whole in DER; raises likewise."""
     if tbs["signature"].dump() != signer.signature_algorithm:
-        raise CertificateError(f"the certificate was prepared for another signature algorithm than {signer.uri} has")
+        raise CertificateError(f"what is to be signed was made for another signature algorithm than {signer.uri} has")
     encoded = tbs.dump()
     return der.wrap(der.SEQUENCE, encoded, signer.signature_algorithm, der.bit_string(signer.sign(encoded)))
 

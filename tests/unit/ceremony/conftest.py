@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from asn1crypto import crl, x509
 
 from kepil.ceremony.bundle import pack, sign_seal
 from kepil.ceremony.definition import read_definition
@@ -63,6 +66,33 @@ def planned(folder: Path, content: dict[str, Any], hierarchies: dict[str, Any]) 
     file = folder / "trial.yml"
     file.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return make_plan(read_definition(file), "trial", hierarchies)
+
+
+def listing(number: int, *serials: int) -> bytes:
+    """A CRL of this number that lists these serial numbers. Nobody signed it."""
+    when = x509.Time({"utc_time": datetime(2026, 1, 1, tzinfo=UTC)})
+    named = [{"user_certificate": serial, "revocation_date": when} for serial in serials]
+    tbs = {
+        "version": "v2",
+        "signature": {"algorithm": "sha256_rsa"},
+        "issuer": x509.Name.build({"common_name": "krnca-rsa"}),
+        "this_update": when,
+        "next_update": when,
+        **({"revoked_certificates": named} if named else {}),
+        "crl_extensions": [{"extn_id": "crl_number", "extn_value": number}],
+    }
+    algorithm = {"algorithm": "sha256_rsa"}
+    made: bytes = crl.CertificateList(
+        {"tbs_cert_list": tbs, "signature_algorithm": algorithm, "signature": b"none"}
+    ).dump()
+    return made
+
+
+def lint(records: Path, content: bytes, name: str = "krnca-rsa") -> None:
+    """The record that a CRL was linted before it was signed."""
+    tbs = sha256(crl.CertificateList.load(content)["tbs_cert_list"].dump()).hexdigest()
+    (records / "lint").mkdir(exist_ok=True)
+    (records / f"lint/{name}.crl-{tbs}.json").write_text(json.dumps({"tbs_sha256": tbs, "linter": "pkilint"}))
 
 
 NEXT = {family: {"next": {"issuing": 2, "ocsp": 2, "tsp": 2}} for family in FAMILIES}

@@ -277,7 +277,7 @@ def test_a_journal_of_other_rules_says_so(hall: Hall, bundle: Path) -> None:
     entries = parsed(bundle)
     entries[0]["data"]["rules"] = 1
     write(bundle, chain(entries))
-    refused(hall, bundle, "held by rules 1; this version knows 2")
+    refused(hall, bundle, "held by rules 1; this version knows 3")
 
 
 def test_a_seal_of_another_journal_seals_nothing(hall: Hall, bundle: Path) -> None:

@@ -6,6 +6,7 @@ import builtins
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kepil.ceremony.playbook import HOSTS, Playbook, PlaybookError
 from kepil.ceremony.records import STAYS
 from kepil.ceremony.rehearsal import rehearsal_people
 from kepil.ceremony.shown import row_asked, rows
+from kepil.ceremony.verify import Verified
 from kepil.change.invocation import ENGINE, SIDES
 from kepil.cli import main
 from kepil.commands import ceremony as command
@@ -32,6 +34,7 @@ from .conftest import SCRIPTS, Hall
 def _project(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan is the trial's, whatever the inventory says; that is `kepil estate`'s to read."""
     monkeypatch.setattr(command, "_planned", lambda *_: hall.plan)
+    monkeypatch.setattr(command, "_refuse_unreached", lambda _: None)
 
 
 def run(*words: str | Path) -> int:
@@ -58,10 +61,23 @@ def test_a_rehearsal_from_the_plan_to_the_proof(tmp_path: Path, capsys: pytest.C
     assert run("verify", folder / "bundle", "--signers", signers) == 0
     told = capsys.readouterr().out
     assert "vouches for krnca-rsa: SHA-256 " in told
+    entries = Journal(folder / "bundle/journal.jsonl").entries()
+    began, ended = (one.time.replace("T", " ").removesuffix("Z") for one in (entries[0], entries[-1]))
+    assert f"held from {began} to {ended} UTC: " in told
     assert "its time is not proved" in told
     journal = folder / "bundle/journal.jsonl"
     journal.write_text(journal.read_text().replace("Trial", "Tryal"))
     refused(capsys, "journal.jsonl: line 2: its 'previous'", "verify", folder / "bundle", "--signers", signers)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "span"),
+    [(0, "0 s"), (59, "59 s"), (61, "1 min 01 s"), (3600, "1 h 00 min 00 s"), (90061, "25 h 01 min 01 s")],
+)
+def test_how_long_a_ceremony_took_is_said(seconds: int, span: str) -> None:
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    proved = Verified("trial", "trial", "completed", "", 1, began, began + timedelta(seconds=seconds), {})
+    assert command._span(proved) == span
 
 
 @pytest.mark.parametrize(

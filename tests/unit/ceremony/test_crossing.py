@@ -19,7 +19,7 @@ import pytest
 
 from kepil.ceremony.bundle import pack, sign_seal
 from kepil.ceremony.course import follow
-from kepil.ceremony.crossing import MEDIA
+from kepil.ceremony.crossing import MEDIA, refuse_others
 from kepil.ceremony.definition import LANGUAGES, Step
 from kepil.ceremony.desk import Terminal, Unattended
 from kepil.ceremony.documents.render import minutes
@@ -37,10 +37,11 @@ from kepil.errors import KepilError
 from kepil.journal.chain import Journal, canonical
 from kepil.signed.signatures import AllowedSigners
 
-from .conftest import PROJECT, Hall, definition, planned, step
+from .conftest import PROJECT, Hall, definition, lint, listing, planned, step
 
 STEPS = PROJECT / "playbooks/ceremonies/steps"
 CSR, CRL, FORMER = "nca-rsa.csr", "krnca-rsa.crl", "krnca-rsa.former.crl"
+LIST, FORMERLY = listing(2), listing(1)
 
 
 class Hosts(Playbook):
@@ -50,8 +51,9 @@ class Hosts(Playbook):
         (folder / "trial.yml").touch()
         super().__init__(folder / "trial.yml", folder / "records", sign=sign)
         self.root = folder / "root01"
-        for name in ("root01", "records/medium"):
+        for name in ("root01", "records/medium", "records/lint"):
             (folder / name).mkdir(parents=True, exist_ok=True)
+        self.signs = LIST
         self.on_the_way: Callable[[Path], Any] = lambda _: None
         self.used: bytes | None = None
 
@@ -76,7 +78,8 @@ class Hosts(Playbook):
         assert (self.root / CSR).read_bytes() == b"request"
         if (self.root / CRL).exists():
             (self.root / CRL).rename(self.root / f"krnca-rsa.before-{Ceremony(folder).course.ceremony}.crl")
-        (self.root / CRL).write_bytes(b"list")
+        (self.root / CRL).write_bytes(self.signs)
+        lint(self.records.folder, self.signs)
         self.leave(CRL, told, folder)
 
     def withdraw(self, told: Mapping[str, Any], folder: Path) -> None:
@@ -168,8 +171,8 @@ def verified(hall: Hall, bundle: Path) -> None:
 def test_a_ceremony_crosses_and_its_bundle_proves_how(hall: Hall, hosts: Hosts) -> None:
     ceremony = hall.open()
     assert hold(ceremony, hosts, hall.desk()).outcome == "completed"
-    assert hosts.used == b"list"
-    assert (hosts.records.folder / CRL).read_bytes() == b"list"
+    assert hosts.used == LIST
+    assert (hosts.records.folder / CRL).read_bytes() == LIST
     assert sorted(path.name for path in hosts.root.iterdir()) == [CRL, "leaving", CSR]
     manifests = {
         name: sha256((hall.folder / MEDIA / name / "manifest.json").read_bytes()).hexdigest() for name in (CSR, CRL)
@@ -177,7 +180,7 @@ def test_a_ceremony_crosses_and_its_bundle_proves_how(hall: Hall, hosts: Hosts) 
     said = {name: (step, one.direction, one.manifest, one.files) for name, (step, one) in ceremony.course.media.items()}
     assert said == {
         CSR: ("request", "to-root", manifests[CSR], {CSR: sha256(b"request").hexdigest()}),
-        CRL: ("crl", "from-root", manifests[CRL], {CRL: sha256(b"list").hexdigest()}),
+        CRL: ("crl", "from-root", manifests[CRL], {CRL: sha256(LIST).hexdigest()}),
     }
     assert [one.signed for _, one in ceremony.course.media.values()] == [("operator-1", "witness-1")] * 2
     shown = [entry.data["statement"]["shown"] for entry in ceremony.journal.entries() if entry.event == "confirm"]
@@ -236,7 +239,7 @@ def test_a_medium_that_is_not_as_it_was_signed_stops_the_ceremony(
     shutil.rmtree(hall.folder / MEDIA)
     shutil.copytree(both / "ceremony" / MEDIA, hall.folder / MEDIA)
     ceremony.perform(hosts)
-    assert hosts.used == b"list"
+    assert hosts.used == LIST
 
 
 @pytest.mark.clause("CP-6.1")
@@ -299,6 +302,78 @@ def test_what_came_back_otherwise_than_it_was_written_is_not_kept(
     verified(hall, bundled(hall))
 
 
+def rewritten(hall: Hall, medium: Path, files: dict[str, bytes], *, signed: bool) -> None:
+    """The medium as the act would have written it with these files, and as its two people may have signed it."""
+    by = json.loads((medium / "manifest.json").read_bytes())["step"]
+    shutil.rmtree(medium)
+    more = hall.folder.parent / "more"
+    for place, content in files.items():
+        (more / place).parent.mkdir(parents=True, exist_ok=True)
+        (more / place).write_bytes(content)
+    course, at = Ceremony(hall.folder).course, datetime.now(UTC)
+    write_medium(medium, sorted(more.iterdir()), course.ceremony, course.plan.environment, "from-root", at, by)
+    shutil.rmtree(more)
+    for who in ("operator-1", "witness-1") if signed else ():
+        sign_medium(medium, who, hall.keys / who, hall.people, quiet=True)
+
+
+@pytest.mark.clause("CP-6.1")
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({CRL: LIST, "nca-rsa.json": b"{}"}, "nca-rsa.json is none of its files; it carries krnca-rsa.crl alone"),
+        ({CRL: LIST, "krnca-rsa.json": b"{}"}, "krnca-rsa.json is none of its files"),
+        ({CRL: LIST, "keys/nca-rsa.json": b"{}"}, "keys/nca-rsa.json is none of its files"),
+        ({"keys/nca-rsa.json": b"{}"}, "keys/nca-rsa.json is none of its files; krnca-rsa.crl is not on it"),
+    ],
+)
+def test_a_medium_brings_the_file_of_its_name_and_no_other(
+    hall: Hall, hosts: Hosts, files: dict[str, bytes], reason: str, signed: bool
+) -> None:
+    """Threat: with a CRL comes the record of a certificate, though two people signed for the medium."""
+    ceremony = hall.open()
+    until(hall, ceremony, hosts, 2)
+    hosts.on_the_way = lambda medium: rewritten(hall, medium, files, signed=signed) if medium.name == CRL else None
+    asked: list[Path] = []
+    hosts.sign = lambda medium, _: asked.append(medium)
+    with pytest.raises(ActFailedError, match=reason):
+        ceremony.perform(hosts)
+    assert not asked
+    assert [path.name for path in hosts.records.folder.rglob("*.*") if path.parent.name != "lint"] == [CSR]
+
+
+@pytest.mark.clause("CP-4.9")
+def test_an_act_that_signs_no_crl_does_not_pass_with_the_old_one(
+    hall: Hall, hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threat: the act does nothing, the list of last year is confirmed, and what was to be revoked is on none."""
+    (hosts.records.folder / CRL).write_bytes(FORMERLY)
+    lint(hosts.records.folder, FORMERLY)
+    ceremony = hall.open()
+    until(hall, ceremony, hosts, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(hosts, "crl", lambda *_: None)
+        with pytest.raises(ActFailedError, match=f"step crl: no medium of {CRL} came from its act, which signed none"):
+            ceremony.perform(hosts)
+    hosts.signs = FORMERLY
+    with pytest.raises(ActFailedError, match=f"{CRL} has number 1, and number 1 stood before this ceremony"):
+        ceremony.perform(hosts)
+    hosts.signs = LIST
+    assert hold(ceremony, hosts, hall.desk()).outcome == "completed"
+    assert ceremony.course.made["crl:krnca-rsa"]["number"] == 2
+
+
+@pytest.mark.parametrize(("name", "taken"), [("nca-rsa.crt", True), ("nca-rsa.csr", False)])
+def test_a_certificates_record_may_come_with_it(name: str, taken: bool) -> None:
+    carried = [name, "nca-rsa.json"]
+    if taken:
+        refuse_others(Path(name), carried)
+    else:
+        with pytest.raises(MediumError, match=r"nca-rsa.json is none of its files; it carries nca-rsa.csr alone"):
+            refuse_others(Path(name), carried)
+
+
 def test_where_nobody_signs_nothing_is_kept(hall: Hall, hosts: Hosts, tmp_path: Path) -> None:
     ceremony = hall.open()
     until(hall, ceremony, hosts, 2)
@@ -329,7 +404,7 @@ def test_killed_between_signature_and_journal_it_goes_on_with_the_same_medium(
     until(hall, ceremony, hosts, 2)
     ceremony.perform(hosts)
     assert ceremony.course.media[CRL][1].manifest == sha256(manifest).hexdigest()
-    assert (hosts.records.folder / CRL).read_bytes() == b"list"
+    assert (hosts.records.folder / CRL).read_bytes() == LIST
 
 
 def test_people_sign_a_medium_at_the_terminal(
@@ -430,12 +505,12 @@ def test_an_aborted_ceremonys_media_are_in_its_bundle(both: Path, hall: Hall) ->
 
 def aborted_with_a_former_crl(hall: Hall, hosts: Hosts) -> Ceremony:
     """The root had a CRL; the ceremony's own was signed, and its people abort before they confirm it."""
-    (hosts.root / CRL).write_bytes(b"former")
-    (hosts.records.folder / CRL).write_bytes(b"former")
+    (hosts.root / CRL).write_bytes(FORMERLY)
+    (hosts.records.folder / CRL).write_bytes(FORMERLY)
     ceremony = hall.open()
     until(hall, ceremony, hosts, 2)
     ceremony.perform(hosts)
-    assert (hosts.records.folder / CRL).read_bytes() == b"list"
+    assert (hosts.records.folder / CRL).read_bytes() == LIST
     for who in ("custodian-1", "witness-1"):
         ceremony.accept(hall.signed(ceremony, "abort", who, note="Enough"))
     return ceremony
@@ -446,9 +521,9 @@ def test_the_crl_that_stands_again_comes_on_a_medium(hall: Hall, hosts: Hosts) -
     """Signed as every medium is; its bundle proves it, and the minutes name it."""
     ceremony = aborted_with_a_former_crl(hall, hosts)
     hold(ceremony, hosts, hall.desk())
-    assert (hosts.root / CRL).read_bytes() == (hosts.records.folder / CRL).read_bytes() == b"former"
+    assert (hosts.root / CRL).read_bytes() == (hosts.records.folder / CRL).read_bytes() == FORMERLY
     step, crossed = ceremony.course.media[FORMER]
-    assert (step, crossed.direction, crossed.files) == ("crl", "from-root", {FORMER: sha256(b"former").hexdigest()})
+    assert (step, crossed.direction, crossed.files) == ("crl", "from-root", {FORMER: sha256(FORMERLY).hexdigest()})
     assert ceremony.course.removed["crl:krnca-rsa"].startswith("withdrawn, and the CRL before it stands again")
     assert f"<b>{FORMER}</b>" in minutes(ceremony.journal.entries(), "en")
     bundle = bundled(hall)
@@ -476,11 +551,11 @@ def test_a_crl_that_comes_back_otherwise_does_not_stand(
     with pytest.raises(KepilError, match=reason):
         ceremony.remove_remains(hosts)
     assert "crl:krnca-rsa" in ceremony.course.remains()
-    assert (hosts.records.folder / CRL).read_bytes() == b"list"
+    assert (hosts.records.folder / CRL).read_bytes() == LIST
     hosts.on_the_way = lambda _: None
     resumed = Ceremony.resume(hall.folder, "The medium was thrown away")
     assert hold(resumed, hosts, hall.desk()).outcome == "aborted"
-    assert (hosts.records.folder / CRL).read_bytes() == b"former"
+    assert (hosts.records.folder / CRL).read_bytes() == FORMERLY
 
 
 @pytest.mark.clause("CP-6.1")

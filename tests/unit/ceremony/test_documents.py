@@ -14,10 +14,12 @@ import yaml
 
 from kepil.ceremony import words
 from kepil.ceremony.course import follow
-from kepil.ceremony.definition import LANGUAGES, Language
+from kepil.ceremony.definition import LANGUAGES, Language, Step
 from kepil.ceremony.documents import render
 from kepil.ceremony.engine import ActFailedError, Ceremony, RefusedError
+from kepil.ceremony.roles import ROLES
 from kepil.ceremony.shown import rows
+from kepil.ceremony.words import role_text, say
 from kepil.journal.chain import Entry, Journal
 
 from .conftest import Hall
@@ -82,6 +84,56 @@ def test_the_script_has_every_step_and_room_for_initials(hall: Hall, language: L
         assert f'<td class="number">{number}</td> <td><b>{getattr(step.title, language)}</b>' in page
         assert getattr(step.expect, language) in page
     assert " ".join(rows(hall.plan.sha256)) in page
+
+
+def cells(page: str, heading: str) -> list[list[str]]:
+    """The rows of the table below a heading, cell by cell, its head first."""
+    table = page.split(f"<h2>{heading}</h2>")[1].split("<table>")[1].split("</table>", maxsplit=1)[0]
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table.split("<tr>")[1:]]
+
+
+def confirmers(step: Step, language: Language) -> str:
+    """As a script names them: `Custodian × 2`."""
+    return "".join(
+        f"{role_text(role, 'name', language)}{f' × {number}' if number > 1 else ''}<br>"
+        for role, number in step.confirms.items()
+    )
+
+
+@pytest.mark.clause("CP-6.1")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_script_says_who_acts_and_confirms_and_has_room_for_their_hands(hall: Hall, language: Language) -> None:
+    """Each step with a column for initials, a line for deviations, and at the end a line for each who signs."""
+    page, told = re.sub(r"\s+", " ", render.script(hall.plan, language)), say(language)
+    head, *steps = cells(page, told["steps"])
+    assert head == ["№", told["step"], told["confirms"], told["initials"]]
+    assert len(steps) == len(hall.plan.steps)
+    for step, (_, what, who, initials) in zip(hall.plan.steps, steps, strict=True):
+        assert f"{told['acts']}: {role_text(step.actor, 'name', language)}" in what
+        assert what.endswith(f'<span class="small">{told["deviation"]}:</span>')
+        assert who == confirmers(step, language)
+        assert initials == ""
+    head, *lines = cells(page, told["signatures"])
+    assert head == [told["role"], told["name"], told["signature"], told["date"]]
+    wanted = [role_text(role, "name", language) for role in ROLES for _ in range(hall.plan.roles.get(role, 0))]
+    assert lines == [[role, "", "", ""] for role in wanted]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_minutes_have_a_line_for_each_who_signs(hall: Hall, entries: list[Entry], language: Language) -> None:
+    page, told = re.sub(r"\s+", " ", render.minutes(entries, language)), say(language)
+    head, *lines = cells(page, told["signatures"])
+    assert head == [told["role"], told["name"], told["signature"], told["date"]]
+    assert lines == [
+        ["".join(f"{role_text(role, 'name', language)}<br>" for role in one.roles), one.name, "", ""]
+        for one in hall.people.people
+    ]
+    _, *steps = cells(page, told["steps"])
+    for step, (_, what, who) in zip(hall.plan.steps, steps, strict=True):
+        assert f"{told['acts']}: {role_text(step.actor, 'name', language)}" in what
+        assert who.count(", 20") == sum(step.confirms.values()), "each who confirmed, and when"
+        for role in step.confirms:
+            assert f"{role}-1 ({role_text(role, 'name', language)}), " in who
 
 
 def test_every_word_is_there_in_three_languages() -> None:

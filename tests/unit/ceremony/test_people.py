@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kepil.ceremony.documents import render
 from kepil.ceremony.people import People, PeopleError, read_people
 from kepil.ceremony.roles import ROLES, conflict
 from kepil.signed.document import DocumentError, build
@@ -86,3 +89,22 @@ def test_who_gets_a_share_brings_a_certificate(hall: Hall) -> None:
 def test_people_are_read_as_they_were_written(hall: Hall, tmp_path: Path) -> None:
     hall.people.write(tmp_path / "people.json")
     assert read_people(tmp_path / "people.json") == hall.people
+
+
+def part(content: bytes) -> bytes:
+    """A string as SSH writes it (RFC 4251 section 5)."""
+    return len(content).to_bytes(4) + content
+
+
+def test_a_security_keys_public_key_is_a_persons(hall: Hall) -> None:
+    """FIDO: an Ed25519 key in a token that is touched for each signature (OpenSSH's PROTOCOL.u2f)."""
+    kind = "sk-ssh-ed25519@openssh.com"
+    encoded = base64.b64encode(part(kind.encode()) + part(bytes(32)) + part(b"ssh:")).decode()
+    people = stated(hall)
+    people[0]["key"] = f"{kind} {encoded}"
+    assert build(People, {"people": people}, HERE).people[0].key == f"{kind} {encoded}"
+    shown = subprocess.run(
+        ["ssh-keygen", "-lf", "-"], input=people[0]["key"], text=True, capture_output=True, check=True
+    )
+    assert render.key_fingerprint(people[0]["key"]) in shown.stdout
+    assert shown.stdout.rstrip().endswith("(ED25519-SK)"), "OpenSSH takes it for one"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,20 @@ import pytest
 import yaml
 
 from kepil.ceremony.definition import Side, read_definition
+from kepil.ceremony.plan import make_plan
+from kepil.ceremony.reach import ReachError, check_reach, matched, plays
+from kepil.cli import main
+from kepil.commands import ceremony as command
+from kepil.estate.inventory import all_variables, environment_sources, host_groups, read_listing
+from kepil.pki.hierarchy import chosen
 
-from .conftest import SCRIPTS
+from .conftest import NEXT, PAST, PROJECT, SCRIPTS
 
 PLAYBOOKS = SCRIPTS.parent
 STEPS = PLAYBOOKS / "steps"
 HELD = sorted(file.stem for file in SCRIPTS.glob("*.yml") if (PLAYBOOKS / file.name).exists())
 NO_ACTS = {"never", "remove"}
 """`never` keeps a play for the engine; `remove` clears away what an aborted ceremony left."""
-
-
-def plays(path: Path) -> Iterator[dict[str, Any]]:
-    for play in yaml.safe_load(path.read_text(encoding="utf-8")):
-        imported = play.get("ansible.builtin.import_playbook")
-        for one in plays(path.parent / imported) if imported else [play]:
-            hosts = play.get("vars", {}).get("ceremony_hosts", one["hosts"]) if imported else one["hosts"]
-            yield one | {"hosts": hosts}
 
 
 BOTH = {"hsm", "software_hsm", "root", "ca", "ocsp", "tsp", "second_hsm"}
@@ -63,6 +62,96 @@ def test_every_act_has_hosts_on_its_side_of_the_gap(name: str) -> None:
     steps = read_definition(SCRIPTS / f"{name}.yml").steps
     assert not [step.id for step in steps if step.act and step.at not in reached[step.act]]
     assert not [step.id for step in steps if step.makes and step.at not in reached["remove"]]
+
+
+UNREACHED = {
+    "development": {"backup"},
+    "rehearsal": set[str](),
+    "production": {"backup", "custodian_replacement", "hsm_initialisation"},
+}
+"""Ceremonies some of whose acts have no host: the estate has one module alone, production's are the vendor's."""
+
+
+@pytest.fixture(scope="module")
+def listings() -> dict[str, dict[str, Any]]:
+    """The inventory of each environment, as Ansible reads it."""
+    folder = PROJECT / "inventories"
+    return {name: read_listing(environment_sources(folder, name)) for name in UNREACHED}
+
+
+@pytest.mark.clause("CP-6.1")
+@pytest.mark.parametrize("environment", UNREACHED)
+def test_every_act_has_hosts_in_its_environment_or_is_refused(
+    environment: str, listings: dict[str, dict[str, Any]]
+) -> None:
+    """Threat: on a vendor's modules `hsm_initialisation` passes, all sign, and no partition was made."""
+    groups, everywhere = host_groups(listings[environment]), all_variables(listings[environment])
+    hierarchies = chosen(everywhere["pki_hierarchies_known"], ["rsa", "gost"])
+    assert UNREACHED[environment] <= set(HELD)
+    for name in HELD:
+        plan = make_plan(read_definition(SCRIPTS / f"{name}.yml"), environment, hierarchies, NEXT, PAST)
+        if name not in UNREACHED[environment]:
+            check_reach(plan, PLAYBOOKS / f"{name}.yml", groups)
+            continue
+        remedy = f"Add such a host to inventories/{environment}; where the modules are a vendor's"
+        with pytest.raises(ReachError, match=rf"{name}: in {environment} act .*second_hsm\) reaches no host.*{remedy}"):
+            check_reach(plan, PLAYBOOKS / f"{name}.yml", groups)
+
+
+def test_an_act_needs_a_host_on_its_side(listings: dict[str, dict[str, Any]]) -> None:
+    groups = host_groups(listings["rehearsal"]) | {"root": []}
+    hierarchies = chosen(all_variables(listings["rehearsal"])["pki_hierarchies_known"], ["rsa"])
+    plan = make_plan(read_definition(SCRIPTS / "issuing.yml"), "rehearsal", hierarchies)
+    reason = "act account (hosts: root[0]:ca[0]) reaches no host of side root; act certificate (hosts: root[0]) reaches"
+    with pytest.raises(ReachError, match=re.escape(reason)):
+        check_reach(plan, PLAYBOOKS / "issuing.yml", groups)
+
+
+def test_each_play_of_an_act_needs_a_host(listings: dict[str, dict[str, Any]]) -> None:
+    """Threat: new activation data are split and brought to every host, and the module's own play had none."""
+    hierarchies = chosen(all_variables(listings["production"])["pki_hierarchies_known"], ["rsa"])
+    plan = make_plan(read_definition(SCRIPTS / "custodian_replacement.yml"), "production", hierarchies)
+    with pytest.raises(ReachError, match=r"act shares \(hosts: software_hsm:!second_hsm\) reaches no host"):
+        check_reach(plan, PLAYBOOKS / "custodian_replacement.yml", host_groups(listings["production"]))
+
+
+def test_no_plan_is_written_for_acts_without_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listings: dict[str, dict[str, Any]], capsys: Any
+) -> None:
+    """Nor is such a ceremony begun."""
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setattr(command, "_listing", lambda name: listings[name])
+    words = ["ceremony", "plan", "hsm_initialisation", "--environment"]
+    assert main([*words, "production", "--out", str(tmp_path / "no.json")]) == 1
+    assert (
+        "hsm_initialisation: in production act partitions (hosts: software_hsm:!second_hsm)" in capsys.readouterr().err
+    )
+    assert not list(tmp_path.iterdir())
+    assert main([*words, "rehearsal", "--out", str(tmp_path / "yes.json")]) == 0
+    monkeypatch.setattr("kepil.ceremony.desk.at_terminal", lambda: True)
+    monkeypatch.setattr(command, "_listing", lambda _: listings["production"])
+    held = ["ceremony", "hold", str(tmp_path / "hall"), "--keys", str(tmp_path), "--people", "none"]
+    assert main([*held, "--plan", str(tmp_path / "yes.json")]) == 1
+    assert "reaches no host" in capsys.readouterr().err
+    assert not (tmp_path / "hall").exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hosts"),
+    [
+        ("a", {"a1", "a2"}),
+        ("a[0]:b", {"a1", "b1"}),
+        ("a:!c", {"a1"}),
+        ("a:&c", {"a2"}),
+        ("c:!c", set()),
+        ("none:b", {"b1"}),
+    ],
+)
+def test_patterns_name_the_hosts_that_ansible_finds(pattern: str, hosts: set[str]) -> None:
+    groups = {"a": ["a1", "a2"], "b": ["b1"], "c": ["a2"]}
+    assert matched(pattern, groups) == hosts
+    with pytest.raises(ReachError, match="neither a group nor the first host"):
+        matched(f"{pattern}:a[1]", groups)
 
 
 @pytest.mark.parametrize("name", HELD)

@@ -41,8 +41,8 @@ def draft(folder: Path, signer: Signer) -> Path:
     return folder / "draft.crt"
 
 
-def signed(folder: Path, signer: Signer, linted: str) -> int:
-    words = ["--draft", folder / "draft.crt", "--linted", linted, "--out", folder / "root.crt"]
+def signed(folder: Path, signer: Signer, linted: str, made: Path | None = None, out: str = "root.crt") -> int:
+    words = ["--draft", made or folder / "draft.crt", "--linted", linted, "--out", folder / out]
     return main(["certificate", "sign", "--key", signer.uri, *map(str, words)])
 
 
@@ -86,9 +86,72 @@ def test_a_finding_that_nobody_waived_stops_it(
 
 
 def crl(folder: Path, signer: Signer, out: str, *more: str) -> asn1_crl.CertificateList:
-    words = ["--issuer", f"{folder}/root.crt", "--days", "365", "--out", f"{folder}/{out}", *more]
-    assert main(["certificate", "crl", "--key", signer.uri, *words]) == 0
+    path = draft_crl(folder, signer, *more)
+    assert signed(folder, signer, lint_draft(path)["tbs_sha256"], path, out) == 0
+    path.unlink()
     return asn1_crl.CertificateList.load((folder / out).read_bytes(), strict=True)
+
+
+def draft_crl(folder: Path, signer: Signer, *more: str) -> Path:
+    words = ["--issuer", f"{folder}/root.crt", "--days", "365", "--out", f"{folder}/draft.crl", *more]
+    assert main(["certificate", "draft-crl", "--key", signer.uri, *words]) == 0
+    return folder / "draft.crl"
+
+
+@pytest.mark.clause("CP-7.2")
+def test_of_a_crl_too_only_what_was_linted_is_signed(
+    folder: Path, root_signer: Signer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Threat: the root signs a list that nobody read, or one that took the place of it."""
+    assert signed(folder, root_signer, lint_draft(draft(folder, root_signer))["tbs_sha256"]) == 0
+    path = draft_crl(folder, root_signer, "--number", "1")
+    linted, drafted = lint_draft(path)["tbs_sha256"], asn1_crl.CertificateList.load(path.read_bytes())
+    tbs = drafted["tbs_cert_list"].dump()
+    verifier = Verifier(root_signer.public_key_info, "sha256")
+    assert not verifier.verify(tbs, drafted["signature"].native), "the real key signed the draft"
+    path.unlink()
+    draft_crl(folder, root_signer, "--number", "2")
+    assert signed(folder, root_signer, linted, path, "root.crl") == 1
+    assert "nothing was signed" in capsys.readouterr().err
+    assert not (folder / "root.crl").exists()
+    path.write_bytes(drafted.dump())
+    assert signed(folder, root_signer, linted, path, "root.crl") == 0
+    made = asn1_crl.CertificateList.load((folder / "root.crl").read_bytes(), strict=True)
+    assert made["tbs_cert_list"].dump() == tbs
+    assert verifier.verify(tbs, made["signature"].native)
+
+
+def test_a_signature_that_does_not_verify_is_not_kept(
+    folder: Path, root_signer: Signer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Threat: a faulty module's CRL takes the place of one that verifies."""
+    assert signed(folder, root_signer, lint_draft(draft(folder, root_signer))["tbs_sha256"]) == 0
+    path = draft_crl(folder, root_signer, "--number", "1")
+    real = Signer.sign
+    monkeypatch.setattr(Signer, "sign", lambda self, content: real(self, content + b"!"))
+    assert signed(folder, root_signer, lint_draft(path)["tbs_sha256"], path, "root.crl") == 1
+    assert "its signature does not verify, and was not kept" in capsys.readouterr().err
+    assert not (folder / "root.crl").exists()
+
+
+def test_a_crl_of_another_key_than_its_issuers_is_not_drafted(
+    folder: Path, root_signer: Signer, issuing_signer: Signer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert signed(folder, root_signer, lint_draft(draft(folder, root_signer))["tbs_sha256"]) == 0
+    words = ["--issuer", f"{folder}/root.crt", "--days", "365", "--number", "1", "--out", f"{folder}/draft.crl"]
+    assert main(["certificate", "draft-crl", "--key", issuing_signer.uri, *words]) == 1
+    assert "is not the key of" in capsys.readouterr().err
+
+
+def test_a_list_in_which_something_was_found_is_not_signed(folder: Path, root_signer: Signer) -> None:
+    """Threat: a list whose entries have reasons that RFC 5280 does not know is signed unread."""
+    assert signed(folder, root_signer, lint_draft(draft(folder, root_signer))["tbs_sha256"]) == 0
+    path = draft_crl(folder, root_signer, "--number", "1")
+    listed = asn1_crl.CertificateList.load(path.read_bytes())
+    listed["tbs_cert_list"]["version"] = "v1"
+    path.write_bytes(listed.dump(force=True))
+    with pytest.raises(PkilintError, match="nothing may be signed"):
+        lint_draft(path)
 
 
 @pytest.mark.clause("CP-4.9")
@@ -119,12 +182,17 @@ def host(folder: Path, root_signer: Signer, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     told = {"NAME": "root", "KEY": root_signer.uri, "DIGEST": "sha256", "CRL_DAYS": "365"}
 
-    def run(script: str, ceremony: str, *serials: str) -> tuple[int, list[int]]:
+    def play(script: str, **more: str) -> None:
         text = (STEPS / script).read_text(encoding="utf-8").replace("/etc/kepil/ceremony", str(folder))
         text = f"config={folder}/openssl.cnf activation={os.devnull}\n{text}"
+        subprocess.run(["sh", "-eus"], input=text, text=True, check=True, env=os.environ | told | more)
+
+    def run(script: str, ceremony: str, *serials: str) -> tuple[int, list[int]]:
         revoked = json.dumps([{"serial": serial, "reason": "keyCompromise"} for serial in serials])
-        environment = os.environ | told | {"CEREMONY": ceremony, "REVOKED": revoked}
-        subprocess.run(["sh", "-eus"], input=text, text=True, check=True, env=environment)
+        play(script, CEREMONY=ceremony, REVOKED=revoked)
+        if script != "withdraw_crl.sh":
+            linted = lint_draft(folder / "root.draft.crl")["tbs_sha256"]
+            play("sign.sh", DRAFTED=script.removesuffix(".sh"), KIND="crl", LINTED=linted)
         made = asn1_crl.CertificateList.load((folder / "root.crl").read_bytes(), strict=True)
         listed = made["tbs_cert_list"]["revoked_certificates"]
         number: int = made.crl_number_value.native
@@ -180,5 +248,5 @@ def test_what_is_no_crl_is_not_followed(folder: Path, root_signer: Signer, capsy
         "--out",
         f"{folder}/x.crl",
     ]
-    assert main(["certificate", "crl", "--key", root_signer.uri, *words]) == 1
+    assert main(["certificate", "draft-crl", "--key", root_signer.uri, *words]) == 1
     assert "is no CRL" in capsys.readouterr().err
