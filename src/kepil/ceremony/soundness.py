@@ -10,7 +10,7 @@ from kepil.ceremony.roles import INDEPENDENT, Role
 
 EYES = 2
 """How many people confirm a step that touches a key, activation data or a signature (CP-6.2: dual control)."""
-GUARDED = ("key:", "shares:", "partition:", "certificate:", "crl:", "backup:")
+GUARDED = ("key:", "shares:", "opened:", "partition:", "certificate:", "crl:", "backup:")
 
 
 def check(
@@ -27,6 +27,7 @@ def check(
         *_things(holds, steps),
         *_eyes(steps),
         *_accounts(steps),
+        *_opened(steps),
         *_shares(roles, steps, threshold),
     ]
     if wrong:
@@ -93,6 +94,19 @@ def _accounts(steps: Sequence[Step]) -> Iterator[str]:
         accounts = [n for n, s in enumerate(here) if s.account]
         if changing and not (accounts and accounts[0] < changing[0] and accounts[-1] > changing[-1]):
             yield f"keys are made or destroyed ({side}), and the HSM's account is not taken both before and after"
+
+
+def _opened(steps: Sequence[Step]) -> Iterator[str]:
+    """The offline root's module is open when it is used, and closed at the end (CP-6.4)."""
+    for step in steps:
+        uses = [t for t in step.makes if t.startswith(("key:", "certificate:", "crl:"))]
+        uses += [t for t in step.destroys if t.startswith("key:")]
+        if step.at == "root" and (uses or step.account) and not any(t.startswith("opened:") for t in step.needs):
+            yield f"step {step.id}: it uses the root's module, and needs none that custodians opened (opened:root)"
+    closed = {thing for step in steps for thing in step.destroys}
+    for thing in (t for step in steps for t in step.makes if t.startswith("opened:")):
+        if thing not in closed:
+            yield f"{thing}: no step closes it"
 
 
 def _shares(roles: Mapping[Role, int], steps: Sequence[Step], threshold: int | None) -> Iterator[str]:

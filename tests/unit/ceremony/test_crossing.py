@@ -41,6 +41,7 @@ from .conftest import PROJECT, Hall, definition, planned, step
 
 STEPS = PROJECT / "playbooks/ceremonies/steps"
 CSR, CRL, FORMER = "nca-rsa.csr", "krnca-rsa.crl", "krnca-rsa.former.crl"
+WITHDRAWN = "krnca-rsa.withdrawn.crl"
 
 
 class Hosts(Playbook):
@@ -77,14 +78,14 @@ class Hosts(Playbook):
         if (self.root / CRL).exists():
             (self.root / CRL).rename(self.root / f"krnca-rsa.before-{Ceremony(folder).course.ceremony}.crl")
         (self.root / CRL).write_bytes(b"list")
-        self.leave(CRL, told, folder)
+        self.leave(CRL, told=told, folder=folder)
 
     def withdraw(self, told: Mapping[str, Any], folder: Path) -> None:
-        if told["ceremony_thing"] == "crl:krnca-rsa" and (name := self.script("withdraw_crl.sh", told, folder, "")):
-            self.leave(name.strip(), told, folder)
+        if told["ceremony_thing"] == "crl:krnca-rsa" and (printed := self.script("withdraw_crl.sh", told, folder, "")):
+            self.leave(*printed.split(), told=told, folder=folder)
 
-    def leave(self, name: str, told: Mapping[str, Any], folder: Path) -> None:
-        printed = self.script("leave.sh", told, folder, "", CARRIED=name, RECORD="")
+    def leave(self, name: str, *along: str, told: Mapping[str, Any], folder: Path) -> None:
+        printed = self.script("leave.sh", told, folder, "", CARRIED=name, RECORD="", ALONG=" ".join(along))
         shutil.rmtree(folder / MEDIA / name, ignore_errors=True)
         shutil.copytree(self.root / "leaving" / name, folder / MEDIA / name)
         assert sha256((folder / MEDIA / name / "manifest.json").read_bytes()).hexdigest() == printed.strip()
@@ -448,7 +449,12 @@ def test_the_crl_that_stands_again_comes_on_a_medium(hall: Hall, hosts: Hosts) -
     hold(ceremony, hosts, hall.desk())
     assert (hosts.root / CRL).read_bytes() == (hosts.records.folder / CRL).read_bytes() == b"former"
     step, crossed = ceremony.course.media[FORMER]
-    assert (step, crossed.direction, crossed.files) == ("crl", "from-root", {FORMER: sha256(b"former").hexdigest()})
+    assert (step, crossed.direction, crossed.files) == (
+        "crl",
+        "from-root",
+        {FORMER: sha256(b"former").hexdigest(), WITHDRAWN: sha256(b"list").hexdigest()},
+    )
+    assert (hosts.records.folder / "withdrawn" / WITHDRAWN).read_bytes() == b"list", "its number stays taken"
     assert ceremony.course.removed["crl:krnca-rsa"].startswith("withdrawn, and the CRL before it stands again")
     assert f"<b>{FORMER}</b>" in minutes(ceremony.journal.entries(), "en")
     bundle = bundled(hall)
