@@ -295,7 +295,7 @@ def root_crl(path: Path | str = RECORDS / "krnca-rsa.crl") -> tuple[int, str]:
 
 
 @pytest.mark.clause("CP-6.4")
-def test_the_roots_host_keeps_nothing_and_signs_with_enough_custodians(
+def test_the_roots_host_keeps_nothing_and_signs_with_enough_shares(
     ceremonies: Ceremonies, on: Callable[[str], Any]
 ) -> None:
     """As on the image that runs from memory. Threat: who comes to the host without the custodians uses its key."""
