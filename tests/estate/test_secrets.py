@@ -20,11 +20,12 @@ OTHERS = {
 
 # The patterns are read from the files by grep itself, so that no secret appears on a command line here either.
 SEARCH = """
-for secret in /etc/kepil/credentials/*.pin; do
+for secret in /etc/kepil/credentials/*pin /run/kepil-ceremony/*; do
   [ -e "$secret" ] || continue
   [ "$(stat -c %a "$secret")" = 600 ] || echo "$secret: mode $(stat -c %a "$secret")"
   journalctl --no-pager -o cat | grep -qFf "$secret" && echo "$secret: in the journal"
   grep -rqsFf "$secret" /var/log && echo "$secret: in /var/log"
+  cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -qFf "$secret" && echo "$secret: in an environment"
   cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -qFf "$secret" && echo "$secret: in the process list"
   grep -rlsFf "$secret" /etc /run /tmp /var/tmp /opt --exclude-dir=credentials | sed "s,^,$secret: in ,"
 done
@@ -36,6 +37,15 @@ true
 def test_activation_data_stays_where_it_belongs(estate: Estate, on: Callable[[str], Any]) -> None:
     found = {name: on(name)(SEARCH).strip() for name in estate.hosts}
     assert {name: text for name, text in found.items() if text} == {}
+
+
+@pytest.mark.clause("CP-6.4")
+def test_nothing_opens_the_roots_module_between_ceremonies(estate: Estate, on: Callable[[str], Any]) -> None:
+    """Threat: who has the host has the key, and no custodian is asked. Nothing sets another PIN anywhere."""
+    for host in estate.members("root"):
+        assert on(host.name)("find / -xdev -name 'hsm-root*pin'; ls -A /run/kepil-ceremony 2>/dev/null || true") == ""
+    for name in estate.hosts:
+        assert on(name)("find /etc/kepil/credentials -name '*.so-pin' 2>/dev/null || true") == ""
 
 
 @pytest.mark.clause("CP-6.2")

@@ -6,12 +6,15 @@ that are long, whose acts the others have shown.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -27,16 +30,18 @@ from tests.estate.everywhere import everywhere, run
 
 RECORDS = Path("ceremonies/rehearsal")
 PEOPLE, BUNDLES = RECORDS / "people", RECORDS / "bundles"
+MEMORY = Path("/dev/shm")  # noqa: S108 -- where no file outlives the tests
 GENERATIONS = Path("inventories/rehearsal/group_vars/all/generations.yml")
 RSA, GOST = ("--families", "rsa"), ("--families", "gost")
 SOURCES = [f"inventories/{name}" for name in ("common", "production", "rehearsal", "estate.kepil.yml")]
 OPENING = """security-officer-1 custodian-1 custodian-2 operator-1 witness-1 auditor-1
 witness-1 - auditor-1 - auditor-1 - custodian-1 - security-officer-1 - witness-1 -"""
 MEDIUM = "operator-1 witness-1"
+OPENED = f"{MEDIUM} witness-1 - auditor-1 - custodian-1 - custodian-2 - auditor-1 -"
 CONFIRMED = "custodian-1 - custodian-2 - witness-1 - auditor-1 -"
 ABORTED, CLOSED = "abort custodian-1 wrong abort witness-1 wrong", "custodian-1 witness-1"
-"""What people type at the terminal, `-` for an empty line: until ceremony `crl` acts, to sign what left the root,
-to confirm it, to abort, and to close the journal."""
+"""What people type at the terminal, `-` for an empty line: until a ceremony's first act, to sign a medium, to bring in
+what the root signed before and open its module, to confirm a CRL, to abort, and to close the journal."""
 
 WATCH = Path(__file__).with_name("watch.py")
 UNWATCH = "kill $(cat /dev/shm/watch.pid); rm -f /dev/shm/watch.pid /dev/shm/watched"
@@ -48,7 +53,9 @@ trap 'rm -f "$words"' EXIT
 cat > "$words"
 journalctl --no-pager -o cat | grep -qFf "$words" && echo 'the journal'
 [ ! -e /dev/shm/watched ] || { grep -qFf "$words" /dev/shm/watched && echo 'a command line'; }
-grep -rlsFf "$words" /etc /home /opt /root /run /tmp /var/lib/kepil-hsm /var/log /var/tmp --exclude-dir=credentials
+grep -lsaFf "$words" /proc/[0-9]*/environ
+grep -rlsFf "$words" /dev/shm /etc /home /opt /root /run /srv /tmp /var/lib /var/log /var/tmp \\
+  --exclude-dir=credentials --exclude-dir=postgresql --exclude="${words##*/}"
 true
 """
 PRIVATE_KEYS = """
@@ -86,8 +93,9 @@ def state(**generations: Any) -> None:
 class Ceremonies:
     """Holds ceremonies as an operator does, remembers what was on the screen, and what must not be."""
 
-    def __init__(self, estate: Estate) -> None:
+    def __init__(self, estate: Estate, watched: Path) -> None:
         self.estate, self.screen, self.secrets = estate, "", set[str]()
+        self.watched, self.since = watched, time.time()
 
     def command(self, name: str, *options: str) -> list[str]:
         return ["./estate", "rehearse", "ceremony", name, *options]
@@ -102,14 +110,13 @@ class Ceremonies:
         assert ": completed, " in kepil("ceremony", "verify", bundle, "--signers", PEOPLE / "allowed_signers")
         return bundle
 
-    def abort(self, name: str, *typed: str) -> Path:
+    def abort(self, name: str, *typed: str, families: tuple[str, ...] = RSA) -> Path:
         """The bundle of a ceremony at a terminal, where this is typed, and that its people abort."""
         before = set(BUNDLES.iterdir())
-        lines = "\n".join("" if word == "-" else word for word in " ".join(typed).split()) + "\n"
-        command = self.command(name, *RSA, "--attended")
-        done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
-        self.screen += done.stdout + done.stderr
-        (bundle,) = set(BUNDLES.iterdir()) - before
+        done = self.attended(name, *families, typed=" ".join(typed))
+        made = set(BUNDLES.iterdir()) - before
+        assert len(made) == 1, done.stdout + done.stderr
+        (bundle,) = made
         assert ": aborted, " in kepil("ceremony", "verify", bundle, "--signers", PEOPLE / "allowed_signers")
         return bundle
 
@@ -145,11 +152,19 @@ class Ceremonies:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         return done.returncode, " ".join((done.stdout + done.stderr).split())
 
+    def attended(self, name: str, *options: str, typed: str) -> subprocess.CompletedProcess[str]:
+        """A ceremony at a terminal, where this is typed."""
+        lines = "\n".join("" if word == "-" else word for word in typed.split()) + "\n"
+        command = self.command(name, *options, "--attended")
+        done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
+        self.screen += done.stdout + done.stderr
+        return done
+
     def opening(self) -> set[str]:
         """What opens partitions now: activation data where they are kept, shares, and what the shares give."""
         keepers = [host for host in self.estate.hosts.values() if {"hsm", "root"} & set(host.groups)]
         # A module whose keys were destroyed may have none.
-        read = "cat /etc/kepil/credentials/*.pin 2>/dev/null || true"
+        read = "cat /etc/kepil/credentials/*pin 2>/dev/null || true"
         found = set(
             " ".join(everywhere(keepers, lambda host: run(self.estate, host, "sh", "-c", read)).values()).split()
         )
@@ -168,7 +183,7 @@ def told(bundle: Path, event: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def ceremonies(estate: Estate) -> Iterator[Ceremonies]:
-    """Where activation data pass, every command line is seen."""
+    """Where activation data pass, every command line is seen; here too, from where ceremonies are held."""
     watched = [host for host in estate.hosts.values() if {"hsm", "root", "ca"} & set(host.groups)]
     for host in watched:
         words = (
@@ -181,16 +196,37 @@ def ceremonies(estate: Estate) -> Iterator[Ceremonies]:
             WATCH.read_text(encoding="utf-8"),
         )
         subprocess.run(words, check=True, capture_output=True)
-    yield Ceremonies(estate)
+    folder = Path(tempfile.mkdtemp(dir=MEMORY))
+    with subprocess.Popen([sys.executable, "-c", WATCH.read_text(encoding="utf-8"), folder]) as watching:
+        yield Ceremonies(estate, folder / "watched")
+        watching.kill()
+    shutil.rmtree(folder)
     GENERATIONS.unlink(missing_ok=True)
     everywhere(watched, lambda host: run(estate, host, "sh", "-c", UNWATCH))
+
+
+CLOSED_MODULE = """
+ls -A /run/kepil-ceremony 2>/dev/null
+find / -xdev -name 'hsm-root*pin' 2>/dev/null
+find /etc/kepil/credentials -name '*.so-pin'
+true
+"""
+
+
+def assert_closed(on: Callable[[str], Any]) -> None:
+    """Nothing on the root's host opens its module, and nothing anywhere sets another PIN."""
+    assert on("root01")(CLOSED_MODULE) == ""
+    for name in ("hsm01", "hsm02"):
+        assert "so-pin" not in on(name)("ls /etc/kepil/credentials")
 
 
 @pytest.mark.clause("CP-6.4")
 def test_custodians_are_replaced_and_services_go_on(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
     before = ceremonies.opening()
     assert before
+    assert_closed(on)
     ceremonies.hold("custodian_replacement")
+    assert_closed(on)
     assert not before & ceremonies.opening(), "something that opened before opens still"
     on("ca01")("systemctl start kepil-ca-crl@delta.service && systemctl is-active kepil-ca.service")
     for name, unit in (("ocsp01", "kepil-ocsp@*"), ("tsp02", "kepil-tsp@*")):
@@ -259,18 +295,69 @@ def root_crl(path: Path | str = RECORDS / "krnca-rsa.crl") -> tuple[int, str]:
     return int(said.splitlines()[0].removeprefix("crlNumber="), 16), said
 
 
+@pytest.mark.clause("CP-6.4")
+def test_the_roots_host_keeps_nothing_and_signs_with_enough_shares(
+    ceremonies: Ceremonies, on: Callable[[str], Any]
+) -> None:
+    """As on the image that runs from memory. Threat: who comes to the host without the custodians uses its key."""
+    assert_closed(on)
+    before = root_crl()[0]
+    on("root01")("rm -rf /etc/kepil/credentials /etc/kepil/ceremony && install -d -m 0700 /etc/kepil/credentials")
+    kept = PEOPLE / "custodian-2.pem"
+    away = kept.rename(kept.with_suffix(".away"))
+    try:
+        alone = ceremonies.attended("crl", *RSA, typed=f"{OPENING} {MEDIUM} witness-1 - auditor-1 -")
+    finally:
+        away.rename(kept)
+    assert alone.returncode != 0
+    assert "module stays closed" in " ".join(alone.stdout.split())
+    assert "no key, and no card's URI, of custodian-2" in " ".join(alone.stdout.split())
+    assert_closed(on)
+    assert root_crl()[0] == before
+    bundle = ceremonies.hold("crl", *RSA)  # it goes on where it was interrupted
+    assert root_crl()[0] == before + 1
+    opened = next(one for one in told(bundle, "performed") if one["step"] == "open-root")["evidence"]["made"]
+    assert opened == {"opened:root": {"threshold": 2, "holders": ["custodian-1", "custodian-2"]}}
+    assert_closed(on)
+
+
+@pytest.mark.clause("CP-6.2")
+def test_an_aborted_renewal_leaves_its_key_on_no_host(ceremonies: Ceremonies, estate: Estate) -> None:
+    """Threat: a key that is a file was brought to the group's other host, and stays there."""
+    stated = GENERATIONS.read_text() if GENERATIONS.exists() else None
+    state(rsa={"next": {"issuing": 2, "ocsp": 2, "tsp": 2}}, gost={"next": {"ocsp": 9, "tsp": 9}})
+
+    def look(host: Host) -> str:
+        return run(estate, host, "sh", "-c", "find / -xdev -name '*-gost-9*' ! -path '/proc/*' 2>/dev/null || true")
+
+    hosts = [host for host in estate.hosts.values() if "appliance" not in host.groups]
+    steps = f"{OPENING} custodian-1 - auditor-1 - custodian-1 - witness-1 -"
+    begun = ceremonies.attended("renewal", *GOST, typed=steps)
+    assert begun.returncode != 0, "the terminal was closed in the middle"
+    seen = {name for name, found in everywhere(hosts, look).items() if "/etc/kepil/keys/ocsp/ocsp-gost-9.pem" in found}
+    assert {"ocsp01", "ocsp02"} <= seen
+    present = "security-officer-1 custodian-1 custodian-2 operator-1 witness-1 auditor-1"
+    bundle = ceremonies.abort("renewal", present, ABORTED, CLOSED, families=GOST)
+    assert "key:ocsp-gost-9" in {one["thing"] for one in told(bundle, "removed")}
+    assert {name: found for name, found in everywhere(hosts, look).items() if found} == {}
+    if stated is not None:
+        GENERATIONS.write_text(stated, encoding="utf-8")
+
+
 @pytest.mark.long
 @pytest.mark.clause("CP-4.9")
 def test_an_aborted_ceremony_leaves_the_root_a_valid_crl(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
     before, text = root_crl()
-    bundle = ceremonies.abort("crl", OPENING, MEDIUM, ABORTED, MEDIUM, CLOSED)
+    bundle = ceremonies.abort("crl", OPENING, OPENED, MEDIUM, ABORTED, MEDIUM, CLOSED)
+    assert_closed(on)
     assert root_crl() == (before, text), "one that nobody confirmed is withdrawn"
     former = json.loads((bundle / "media/krnca-rsa.former.crl/manifest.json").read_bytes())
     assert (
         former["files"]["krnca-rsa.former.crl"]["sha256"]
         == sha256((RECORDS / "krnca-rsa.crl").read_bytes()).hexdigest()
     )
-    ceremonies.abort("crl", OPENING, MEDIUM, CONFIRMED, ABORTED, CLOSED)
+    ceremonies.abort("crl", OPENING, OPENED, MEDIUM, CONFIRMED, ABORTED, CLOSED)
+    assert_closed(on)
     assert root_crl()[0] == before + 2, "one that was confirmed stays, and no number is given twice"
     here = sha256((RECORDS / "krnca-rsa.crl").read_bytes()).hexdigest()
     assert on("root01")("sha256sum /etc/kepil/ceremony/krnca-rsa.crl").split()[0] == here
@@ -356,6 +443,30 @@ def test_the_service_ends(ceremonies: Ceremonies, on: Callable[[str], Any]) -> N
     assert not [name for last in accounts[-2:] for name in last if "-rsa" in name], "of the estate, and of the root"
 
 
+def recent(place: Path, since: float) -> Iterator[Path]:
+    """Files there that were written since the tests began."""
+    for folder, _, names in os.walk(place):
+        for path in (Path(folder, name) for name in names):
+            with contextlib.suppress(OSError):
+                if path.is_file() and not path.is_symlink() and path.stat().st_mtime > since:
+                    yield path
+
+
+def assert_untold_here(ceremonies: Ceremonies) -> None:
+    """On the host from which ceremonies are held: records, temporary files, and what processes were started with."""
+    places = {RECORDS: 0.0, Path("changes"): 0.0, Path("build"): 0.0}
+    places |= dict.fromkeys([Path.home() / ".ansible", Path(tempfile.gettempdir()), MEMORY], ceremonies.since)
+    files = [path for place, since in places.items() for path in recent(place, since)]
+    files += [path for kind in ("cmdline", "environ") for path in Path("/proc").glob(f"[0-9]*/{kind}")]
+    assert ceremonies.watched in files
+    found = []
+    for path in files:
+        with contextlib.suppress(OSError):  # it is gone
+            content = path.read_bytes()
+            found += [path for secret in ceremonies.secrets if secret.encode() in content]
+    assert not found
+
+
 @pytest.mark.clause("CP-5.4")
 def test_no_secret_was_told_anywhere(ceremonies: Ceremonies, estate: Estate) -> None:
     """Threat: a share or a PIN in a journal, a log, a temporary file, on a command line or on the screen."""
@@ -368,10 +479,7 @@ def test_no_secret_was_told_anywhere(ceremonies: Ceremonies, estate: Estate) -> 
     found = everywhere([host for host in estate.hosts.values() if "appliance" not in host.groups], search)
     assert {name: text for name, text in found.items() if text} == {}
     assert not [secret for secret in ceremonies.secrets if secret in ceremonies.screen]
-    places = [RECORDS, Path("changes"), Path("build"), Path.home() / ".ansible/tmp"]
-    files = [path for place in places for path in place.rglob("*") if path.is_file()]
-    read = {path: path.read_bytes() for path in files}
-    assert not [path for path, content in read.items() for secret in ceremonies.secrets if secret.encode() in content]
+    assert_untold_here(ceremonies)
 
 
 def test_the_search_finds_what_is_there(ceremonies: Ceremonies, estate: Estate) -> None:

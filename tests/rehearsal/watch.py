@@ -1,13 +1,15 @@
-"""On a host: notes what each process was started with, in memory, for root alone, until it is killed."""
+"""On a host: notes what each process was started with, in memory (or in a folder that is given), until it is killed."""
 
 import os
 import pathlib
+import sys
 import time
 
 os.umask(0o077)
-pathlib.Path("/dev/shm/watch.pid").write_text(str(os.getpid()))  # noqa: S108 -- no file that outlives the tests
+here = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "/dev/shm")  # noqa: S108 -- no file that outlives the tests
+(here / "watch.pid").write_text(str(os.getpid()))
 seen = set()
-with open("/dev/shm/watched", "ab", buffering=0) as watched:  # noqa: S108
+with (here / "watched").open("ab", buffering=0) as watched:
     while True:
         for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
             try:

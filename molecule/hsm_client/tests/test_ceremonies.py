@@ -114,15 +114,22 @@ def test_a_key_in_a_file_is_encrypted_and_its_owners(host: Any, key_files: list[
         assert ":scrypt" in host.check_output(f"openssl asn1parse -in {path}")
         assert (host.file(path).user, host.file(path).group, host.file(path).mode) == ("root", "root", 0o640)
         opened = f"{GOST} openssl pkey -in {path} -noout -passin file:"
-        assert host.run(f"{opened}/etc/kepil/credentials/hsm-root.pin").rc == 0
-        assert host.run(f"{opened}/etc/kepil/credentials/hsm-root.so-pin").rc != 0
+        assert host.run(f"{opened}/run/kepil-ceremony/hsm-root.pin").rc == 0
+        assert host.run(f"{opened}/etc/hostname").rc != 0
 
 
 @pytest.mark.usefixtures("held")
 def test_no_pin_is_shown(host: Any, ceremony: Any) -> None:
     """CP-6.4: activation data reaches neither what the controller prints nor any host's journal."""
-    pins = [host.check_output(f"cat /etc/kepil/credentials/hsm-root.{kind}") for kind in ("pin", "so-pin")]
+    pin = host.check_output("cat /run/kepil-ceremony/hsm-root.pin")
     printed = ceremony("hsm_initialisation").stdout
     journal = host.check_output("journalctl --no-pager --output=cat")
-    assert len(set(pins)) == 2
-    assert not [pin for pin in pins if pin in printed or pin in journal]
+    assert len(pin) == 32
+    assert pin not in printed
+    assert pin not in journal
+
+
+@pytest.mark.usefixtures("held")
+def test_nothing_that_opens_a_token_lies_on_the_roots_disk(host: Any) -> None:
+    """CP-6.4: neither the user's PIN nor that of the token's security officer, which could set another."""
+    assert host.check_output("find / -xdev -name 'hsm-*pin'") == ""

@@ -5,4 +5,7 @@ trap 'rm -rf "$folder/arriving" "$folder/arrived"' EXIT
 rm -rf "$folder/arrived"
 kepil ceremony medium check "$folder/arriving/$CARRIED" --people /dev/stdin --ceremony "$CEREMONY" --environment "$ENVIRONMENT" \
   --direction to-root --sha256 "$MANIFEST" --out "$folder/arrived"
-mv "$folder/arrived/$CARRIED" "$folder/$CARRIED"
+case $CARRIED in
+  *.state) ;; # a folder, which take_state.sh takes
+  *) mv "$folder/arrived/$CARRIED" "$folder/$CARRIED" ;;
+esac

@@ -1,5 +1,5 @@
 # On the offline root host: write the medium of $CARRIED, with the record $RECORD beside it (on standard input) where there is one.
-# Print the SHA-256 of its manifest.
+# $ALONG names files that go with it. Print the SHA-256 of its manifest.
 folder=/etc/kepil/ceremony
 leaving=$folder/leaving
 rm -rf "$leaving"
@@ -9,6 +9,7 @@ if [ -n "$RECORD" ]; then
   cat > "$leaving/$RECORD"
   set -- "$@" "$leaving/$RECORD"
 fi
+for file in ${ALONG:-}; do set -- "$@" "$folder/$file"; done
 kepil ceremony medium write "$leaving/$CARRIED" "$@" --ceremony "$CEREMONY" --environment "$ENVIRONMENT" \
   --direction from-root --step "$STEP" >&2
 sha256sum < "$leaving/$CARRIED/manifest.json" | cut -d' ' -f1

@@ -2,17 +2,18 @@
 # to open, -last.pin did. What is done already is found done.
 set -eu
 umask 077
-pin=/etc/kepil/credentials/hsm-$PARTITION
+pin=$PINS/hsm-$PARTITION
 conf=/etc/kepil/hsm/$PARTITION.conf # of the token, where it is on this host
+[ ! -e "$conf" ] || export SOFTHSM2_CONF="$conf"
 
 opens() { # FILE: whether the token here opens with what it holds
-  PIN="$(cat "$1")" SOFTHSM2_CONF=$conf runuser -u kepil-hsm -- \
+  PIN="$(cat "$1")" ${SOFTHSM2_CONF:+runuser -u kepil-hsm --} \
     pkcs11-tool --module "$MODULE" --token-label "$PARTITION" --login --pin env:PIN --list-objects --type privkey >/dev/null 2>&1
 }
 
 replace() { # FROM TO: the token, if it is here, and the keys that are files
   if [ -e "$conf" ] && ! opens "$2"; then
-    PIN="$(cat "$1")" NEW_PIN="$(cat "$2")" SOFTHSM2_CONF=$conf runuser -u kepil-hsm -- \
+    PIN="$(cat "$1")" NEW_PIN="$(cat "$2")" runuser -u kepil-hsm -- \
       pkcs11-tool --module "$MODULE" --token-label "$PARTITION" --login --pin env:PIN --change-pin --new-pin env:NEW_PIN >&2
   fi
   for key in "/etc/kepil/keys/$PARTITION"/*.pem; do

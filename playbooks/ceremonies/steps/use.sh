@@ -1,11 +1,11 @@
 # Begins every script that uses a key: how to use partition $PARTITION from this host. The activation data goes from its
-# file to the tool by the environment or by the file's name, never on a command line.
+# file in $PINS to the tool by the environment or by the file's name, never on a command line.
 set -eu
 umask 077
 set -a
 . "/etc/kepil/hsm-$PARTITION.env"
 set +a
-activation=/etc/kepil/credentials/hsm-$PARTITION.pin
+activation=$PINS/hsm-$PARTITION.pin
 config=/etc/kepil/openssl-$PARTITION.cnf
 # A local token's files stay the HSM account's.
 token() {

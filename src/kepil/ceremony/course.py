@@ -175,6 +175,7 @@ class Course:
         if not (self.must_act() and self.began) or data.get("step") != self.current.id:
             raise CourseError(f"step {data.get('step')} was not begun")
         evidence = read_evidence(self.current, data["evidence"])
+        self._refuse_openers(evidence)
         self.made |= evidence.made
         self.possible = []
         self.destroyed |= evidence.destroyed
@@ -184,6 +185,18 @@ class Course:
             self.accounts[self.current.at].append(evidence.account)
             reconcile(self)
         self.evidence, self.began = evidence, False
+
+    def _refuse_openers(self, evidence: Evidence) -> None:
+        """A module opens with enough shares of custodians who are here, unless this very step initialised it."""
+        for thing, made in evidence.made.items():
+            if kind(thing) != "opened" or (not made["holders"] and f"partition:{name_of(thing)}" in evidence.made):
+                continue
+            here = {person.id for person in self.people.holders("custodian")}
+            if strangers := sorted(set(made["holders"]) - here):
+                raise CourseError(f"{thing}: {', '.join(strangers)} is no custodian of this ceremony")
+            if len(set(made["holders"])) < made["threshold"]:
+                given = ", ".join(made["holders"]) or "nobody"
+                raise CourseError(f"{thing}: {made['threshold']} custodians open it, and shares were given by {given}")
 
     def _cross(self, step: Name, media: Mapping[Name, Crossed]) -> None:
         if again := sorted(media.keys() & self.media.keys()):

@@ -22,7 +22,9 @@ from kepil.ceremony.people import People
 from kepil.errors import KepilError
 
 MEDIA: Final = "media"
-SUFFIXES: Final[Mapping[str, str]] = {"request": "csr", "certificate": "crt", "crl": "crl"}
+STATE: Final = "state"
+"""What follows a partition's name in the name of the medium with what its roots signed before; its only folder."""
+SUFFIXES: Final[Mapping[str, str]] = {"request": "csr", "certificate": "crt", "crl": "crl", "state": STATE}
 """Of the files that cross, by the kind of thing that they are."""
 
 SignMedium = Callable[[Path, People], None]

@@ -19,9 +19,13 @@ from kepil.signed.document import Document, Line, Name, build, compose, parse
 Language = Literal["kk", "ru", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("kk", "ru", "en")
 
-KINDS: Final = ("partition", "shares", "key", "request", "certificate", "crl", "file", "backup")
+KINDS: Final = ("partition", "shares", "opened", "state", "key", "request", "certificate", "crl", "file", "backup")
 Thing = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(KINDS)}):[a-z0-9{{}}][a-z0-9._{{}}-]*$")]
-"""What steps need and make: kind and name, as `key:krnca-rsa`. In a definition `{name}` stands for a member's name."""
+"""What steps need and make: kind and name, as `key:krnca-rsa`. In a definition `{name}` stands for a member's name.
+
+`opened:root` is a module that custodians have opened, until it is closed. One that was closed is opened again under
+another name, `opened:root-again`. `state:root` is what the roots signed before, brought to their host.
+"""
 
 Side = Literal["estate", "root"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)

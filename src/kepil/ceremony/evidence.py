@@ -85,6 +85,19 @@ class SharesMade(Document):
     holders: dict[Name, Sha256]
 
 
+class OpenedMade(Document):
+    """Whose shares opened a partition for this ceremony; nobody's where the ceremony itself initialised it."""
+
+    threshold: Annotated[int, Field(ge=2, le=16)]
+    holders: tuple[Name, ...]
+
+
+class StateMade(Document):
+    """What the roots signed before, as it goes to their host: the SHA-256 of what `sha256sum *` prints of the files."""
+
+    sha256: Sha256
+
+
 class BackupMade(Document):
     """A wrapped partition, by the SHA-256 of what was carried: it goes on its own media, and into no bundle."""
 
@@ -95,6 +108,8 @@ class BackupMade(Document):
 MODELS: Final[Mapping[str, type[Document]]] = {
     "partition": PartitionMade,
     "shares": SharesMade,
+    "opened": OpenedMade,
+    "state": StateMade,
     "key": KeyMade,
     "request": FileMade,
     "certificate": CertificateMade,
@@ -136,6 +151,8 @@ def fingerprint(thing: Thing, made: Mapping[str, Any]) -> str:
             return str(made["serial"])
         case "shares":
             return f"{made['threshold']}/{len(made['holders'])}"
+        case "opened":
+            return ", ".join(made["holders"]) or "-"
         case _:
             return str(made["sha256"])
 
@@ -220,6 +237,12 @@ def describe_crl(path: Path, linted_tbs_sha256: str, linter: Line, order: str | 
     """What the journal says of a CRL that was made. Raises OSError, ListingError."""
     stated = {"number": read_listing(path).number, "linted_tbs_sha256": linted_tbs_sha256, "linter": linter}
     return describe_file(path) | stated | ({"order": order} if order else {})
+
+
+def describe_state(folder: Path) -> dict[str, str]:
+    """What the journal says of what roots signed before, from the files that go to their host. Raises OSError."""
+    files = {path.name: sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    return {"sha256": sha256("".join(f"{one}  {name}\n" for name, one in files.items()).encode()).hexdigest()}
 
 
 def describe_certificate(path: Path, linted_tbs_sha256: str, linter: Line) -> dict[str, str]:

@@ -13,6 +13,7 @@ from kepil.ceremony.bundle import SEAL, pack, sign_seal
 from kepil.ceremony.definition import Language
 from kepil.ceremony.desk import Terminal, Unattended
 from kepil.ceremony.engine import JOURNAL, Ceremony, Performer
+from kepil.ceremony.evidence import kind
 from kepil.ceremony.hold import hold
 from kepil.ceremony.people import NAMESPACE
 from kepil.ceremony.plan import Plan
@@ -23,6 +24,8 @@ from kepil.signed.signatures import AllowedSigners
 
 BUNDLES, HALLS, PEOPLE, SIGNERS = "bundles", "halls", "people", "allowed_signers"
 REHEARSED = ("development", "rehearsal")
+PASSING = ("opened", "state")
+"""Kinds of things that end with their ceremony: a bundle from before there were any lacks nothing."""
 
 
 class EarnestError(KepilError):
@@ -43,7 +46,7 @@ def found(records: Path, plan: Plan) -> Path | None:
 
     Raises KepilError where a bundle of this ceremony does not verify: it is not passed over.
     """
-    wanted = {thing for step in plan.steps for thing in step.makes}
+    wanted = {thing for step in plan.steps for thing in step.makes if kind(thing) not in PASSING}
     for seal in sorted((records / BUNDLES).glob(f"{plan.id.replace('_', '-')}-*/{SEAL}")):
         proved = verify_bundle(seal.parent, AllowedSigners(records / PEOPLE / SIGNERS, NAMESPACE))
         if proved.outcome == "completed" and proved.environment == plan.environment and wanted <= proved.made:

@@ -27,7 +27,7 @@ from kepil.ceremony.engine import JOURNAL, Removed
 from kepil.ceremony.evidence import kind, name_of
 from kepil.ceremony.medium import MediumError
 from kepil.ceremony.people import People
-from kepil.ceremony.records import ACCOUNT, DESTROYED, FORMER, FORMER_CRL, STAYS, Records, keep_former
+from kepil.ceremony.records import ACCOUNT, DESTROYED, FORMER, FORMER_CRL, OPENED, STAYS, Records, keep_former
 from kepil.errors import KepilError
 from kepil.journal.chain import Entry, Journal
 
@@ -107,12 +107,13 @@ class Playbook:
             raise PlaybookError(f"{thing}: no step of the ceremony makes it")
         media = Media(folder, course, step, lambda arrived: keep_former(arrived, folder))
         media.forget()
-        self._run("remove", step, {"ceremony_thing": thing}, folder)
+        manifests = {name: crossed.manifest for name, (_, crossed) in course.media.items()}
+        self._run("remove", step, {"ceremony_thing": thing, "ceremony_media": manifests}, folder)
         crossed = media.sign(self.sign, {f"{name_of(thing)}{FORMER_CRL}"})
         return Removed(self.records.forget(thing, folder), crossed)
 
     def _run(self, tag: str, step: Step, told: Mapping[str, Any], folder: Path) -> None:
-        for left in (ACCOUNT, DESTROYED, FORMER):
+        for left in (ACCOUNT, DESTROYED, FORMER, OPENED):
             shutil.rmtree(folder / left, ignore_errors=True)
         told = {"ceremony_step": step.model_dump(mode="json"), **told, **self.given}
         extra = json.dumps({**told, "ceremony_hall": str(folder.resolve())}, ensure_ascii=False)

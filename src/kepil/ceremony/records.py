@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kepil.ceremony.definition import Step, Thing
-from kepil.ceremony.evidence import FILES, describe_certificate, describe_crl, describe_file, kind, name_of
+from kepil.ceremony.evidence import FILES, describe_certificate, describe_crl, describe_file, describe_state, kind, name_of
 from kepil.ceremony.order import order_sha256
 from kepil.ceremony.statement import TIME
 from kepil.errors import KepilError
@@ -26,10 +26,16 @@ ACCOUNT = "account"
 """Folder in the ceremony's, with what each partition says of its module and of its keys: PARTITION.json."""
 DESTROYED = "destroyed"
 """Folder in the ceremony's, with a folder for each key, and in it a file for each host that destroyed it."""
+OPENED = "opened"
+"""Folder in the ceremony's, with who gave shares to open a partition, and how many it takes: PARTITION.json."""
 FORMER = "former"
 """Folder in the ceremony's, with each root's CRL that stands again, as it came from its host after an abort."""
 FORMER_CRL: Final = ".former.crl"
 """What follows a root's name in the name of such a CRL's medium."""
+AGAIN: Final = "-again"
+"""What follows a partition's name where a ceremony opens it a second time."""
+WITHDRAWN, WITHDRAWN_CRL = "withdrawn", ".withdrawn.crl"
+"""Folder with the last CRL of each root that was withdrawn, and what follows the root's name in its file's."""
 RETIRED = "retired"
 """Folder with what was kept of certificates whose keys were destroyed, each in a folder of its fingerprint."""
 
@@ -79,9 +85,7 @@ class Records:
             waits = file.suffix == ".crt" and not file.with_suffix(".json").exists()
             target = self.folder / ("medium" if waits else "") / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            fresh = target.with_name(f".{target.name}.new")
-            shutil.copyfile(file, fresh)
-            fresh.replace(target)
+            _replace(file, target)
 
     def older(self, thing: Thing, hall: Path) -> bool:
         """Whether a thing was made before the ceremony in the hall began: then it is not that ceremony's to destroy."""
@@ -114,12 +118,23 @@ class Records:
         if kind(thing) == "key":
             hosts = ", ".join(sorted(path.name for path in destroyed.iterdir()))
             return f"destroyed on {hosts}, and looked for in vain"
-        return "token and activation data removed" if kind(thing) == "partition" else "file removed"
+        gone = {
+            "partition": "token and activation data removed",
+            "opened": "activation data shredded",
+            "state": "what was brought in stays, as it was before",
+        }
+        return gone.get(kind(thing), "file removed")
 
     def _bring_back(self, former: Path) -> None:
-        fresh = self.folder / f".{former.name}.new"
-        shutil.copyfile(former, fresh)
-        fresh.replace(self.folder / former.name)
+        """Let a CRL stand again. What was signed in its place is kept, for its number stays taken."""
+        kept = self.folder / WITHDRAWN / f"{former.stem}{WITHDRAWN_CRL}"
+        told, signed = former.with_name(kept.name), self.folder / former.name
+        kept.parent.mkdir(exist_ok=True)
+        if told.exists():
+            _replace(told, kept)
+        elif signed.exists() and signed.read_bytes() != former.read_bytes():
+            _replace(signed, kept)
+        _replace(former, self.folder / former.name)
 
     def _destroyed(self, thing: Thing, hall: Path) -> str:
         """Forget a thing, unless an interrupted run did, and what now has its name was made by this ceremony."""
@@ -156,6 +171,8 @@ class Records:
         describe: dict[str, Callable[[str, Path], dict[str, Any]]] = {
             "partition": self._partition,
             "shares": self._shares,
+            "opened": self._opened,
+            "state": lambda name, hall: describe_state(hall / "media" / f"{name}.state/files/state"),
             "key": self._key,
             "request": lambda name, hall: describe_file(self._copy(hall, f"medium/{name}.csr")),
             "certificate": self._certificate,
@@ -172,6 +189,10 @@ class Records:
     def _shares(self, name: str, _hall: Path) -> dict[str, Any]:
         record = self._record("shares", name, "threshold", "holders")
         return {"threshold": record["threshold"], "holders": record["holders"]}
+
+    def _opened(self, name: str, hall: Path) -> dict[str, Any]:
+        given = read(hall / OPENED / f"{name.removesuffix(AGAIN)}.json")
+        return {"threshold": given["threshold"], "holders": given["holders"]}
 
     def _key(self, name: str, _hall: Path) -> dict[str, Any]:
         record = self._record("keys", name, "public_key_sha256", "key_uri", "key", "module")
@@ -229,10 +250,21 @@ class Records:
 
 
 def keep_former(arrived: Path, hall: Path) -> None:
-    """Keep a root's CRL that stands again, once its medium was checked, until what it replaces is forgotten."""
+    """Keep a root's CRL that stands again, once its medium was checked, until what it replaces is forgotten.
+
+    Beside it is the one with the highest number that was withdrawn, as its host has it.
+    """
     (hall / FORMER).mkdir(exist_ok=True)
     for file in arrived.iterdir():
-        shutil.copyfile(file, hall / FORMER / f"{file.name.removesuffix(FORMER_CRL)}.crl")
+        name = file.name if file.name.endswith(WITHDRAWN_CRL) else f"{file.name.removesuffix(FORMER_CRL)}.crl"
+        shutil.copyfile(file, hall / FORMER / name)
+
+
+def _replace(source: Path, target: Path) -> None:
+    """A copy that is there as a whole, or not at all."""
+    fresh = target.with_name(f".{target.name}.new")
+    shutil.copyfile(source, fresh)
+    fresh.replace(target)
 
 
 def recorded(records: Path) -> list[str]:
@@ -262,6 +294,8 @@ def _kept(thing: Thing) -> tuple[str, ...]:
         "key": (f"keys/{name}.json",),
         "partition": (f"partitions/{name}.json",),
         "shares": (f"shares/{name}.json",),
+        "opened": (),
+        "state": (),
         "request": (f"medium/{name}.csr",),
         "certificate": (f"{name}.json", f"{name}.crt", f"medium/{name}.crt", f"lint/{name}.json"),
         "crl": (f"{name}.crl",),

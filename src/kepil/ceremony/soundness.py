@@ -10,7 +10,7 @@ from kepil.ceremony.roles import INDEPENDENT, Role
 
 EYES = 2
 """How many people confirm a step that touches a key, activation data or a signature (CP-6.2: dual control)."""
-GUARDED = ("key:", "shares:", "partition:", "certificate:", "crl:", "backup:")
+GUARDED = ("key:", "shares:", "opened:", "partition:", "certificate:", "crl:", "backup:")
 
 
 def check(
@@ -28,6 +28,7 @@ def check(
         *_eyes(steps),
         *_accounts(steps),
         *_orders(steps),
+        *_opened(steps),
         *_shares(roles, steps, threshold),
     ]
     if wrong:
@@ -100,6 +101,19 @@ def _orders(steps: Sequence[Step]) -> Iterator[str]:
     for step in steps:
         if step.order and not any(thing.startswith("crl:") for thing in step.makes):
             yield f"step {step.id}: an order says what it revokes, and it makes no CRL"
+
+
+def _opened(steps: Sequence[Step]) -> Iterator[str]:
+    """The offline root's module is open when it is used, and closed at the end (CP-6.4)."""
+    for step in steps:
+        uses = [t for t in step.makes if t.startswith(("key:", "certificate:", "crl:"))]
+        uses += [t for t in step.destroys if t.startswith("key:")]
+        if step.at == "root" and (uses or step.account) and not any(t.startswith("opened:") for t in step.needs):
+            yield f"step {step.id}: it uses the root's module, and needs none that custodians opened (opened:root)"
+    closed = {thing for step in steps for thing in step.destroys}
+    for thing in (t for step in steps for t in step.makes if t.startswith("opened:")):
+        if thing not in closed:
+            yield f"{thing}: no step closes it"
 
 
 def _shares(roles: Mapping[Role, int], steps: Sequence[Step], threshold: int | None) -> Iterator[str]:

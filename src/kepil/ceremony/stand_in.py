@@ -6,6 +6,7 @@ With it any ceremony is rehearsed where there is no estate: people, papers, medi
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -16,16 +17,17 @@ from asn1crypto import pem, x509
 
 from kepil.ceremony.activation import encrypt, new_secret, split
 from kepil.ceremony.course import follow
-from kepil.ceremony.crossing import MEDIA, SUFFIXES, Media, SignMedium
+from kepil.ceremony.crossing import MEDIA, STATE, SUFFIXES, Media, SignMedium
 from kepil.ceremony.definition import Side, Step, Thing
 from kepil.ceremony.engine import Removed
-from kepil.ceremony.evidence import FILES, describe_certificate, describe_crl, describe_file, kind, name_of
+from kepil.ceremony.evidence import FILES, describe_certificate, describe_crl, describe_file, describe_state, kind, name_of
 from kepil.ceremony.medium import Direction, write_medium
 from kepil.ceremony.plan import Plan
 from kepil.errors import KepilError
 from kepil.journal.chain import Journal, now
 from kepil.pki.listing import read_listing
 
+THRESHOLD = 2
 MODULE = {"make": "Kepil", "model": "Rehearsal stand-in", "serial": "STANDIN-1", "firmware": "none"}
 _CA = """[ca]
 default_ca = here
@@ -82,9 +84,10 @@ class StandIn:
         direction: Direction = "from-root" if step.at == "root" else "to-root"
         for thing in made:
             if kind(thing) in SUFFIXES and (step.at == "root" or thing in needed):
-                file = folder / FILES / str(made[thing]["file"])
-                medium = folder / MEDIA / file.name
-                write_medium(medium, [file], course.ceremony, self.plan.environment, direction, now(), step.id)
+                towards: Direction = "to-root" if kind(thing) == STATE else direction
+                file = self._state() if kind(thing) == STATE else folder / FILES / str(made[thing]["file"])
+                medium = folder / MEDIA / f"{name_of(thing)}.{SUFFIXES[kind(thing)]}"
+                write_medium(medium, [file], course.ceremony, self.plan.environment, towards, now(), step.id)
         return media.sign(self.sign) if self.sign else {}
 
     def remove(self, thing: Thing, folder: Path) -> Removed:
@@ -92,6 +95,8 @@ class StandIn:
         place, pattern = {
             "key": (self.module, "{}.pem"),
             "shares": (self.module, "{}.*.cms"),
+            "opened": (self.module, "{}.opened"),
+            "state": (self.module, "{}.none"),
             "request": (folder / FILES, "{}.csr"),
             "certificate": (folder / FILES, "{}.crt"),
             "crl": (folder / FILES, "{}.crl"),
@@ -108,6 +113,8 @@ class StandIn:
         makers: dict[str, Callable[[], dict[str, Any]]] = {
             "partition": lambda: self._partition(name),
             "shares": lambda: self._shares(name, files.parent),
+            "opened": lambda: self._opened(name, step, files.parent),
+            "state": lambda: describe_state(self._state()),
             "key": lambda: self._key(name),
             "request": lambda: self._request(name, files),
             "certificate": lambda: self._certificate(name, self._issuers[step.id], files),
@@ -190,6 +197,22 @@ class StandIn:
             (self.module / f"{name}.{person.id}.cms").write_bytes(encrypted)
             holders[person.id] = sha256(encrypted).hexdigest()
         return {"threshold": threshold, "holders": holders}
+
+    def _opened(self, name: str, step: Step, folder: Path) -> dict[str, Any]:
+        """Custodians give their shares; what opens lies in no file here, only that it is open."""
+        (self.module / f"{name}.opened").touch()
+        course = follow(Journal(folder / "journal.jsonl").entries())
+        given = [] if f"partition:{name}" in step.makes else [who.id for who in course.people.holders("custodian")]
+        return {"threshold": course.plan.threshold or THRESHOLD, "holders": given}
+
+    def _state(self) -> Path:
+        """What the roots signed before this ceremony."""
+        state = self.module / STATE
+        state.mkdir(exist_ok=True)
+        for name in (name_of(thing) for thing in self.plan.holds if kind(thing) == "certificate"):
+            if self.plan.at(f"certificate:{name}") == "root":
+                shutil.copy(self.module / f"{name}.crt", state)
+        return state
 
     def _account(self, side: Side) -> dict[str, str]:
         names = [path.stem for path in sorted(self.module.glob("*.pem"))]

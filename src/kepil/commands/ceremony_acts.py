@@ -32,6 +32,10 @@ def register(verbs: Any) -> None:
     opened.add_argument("shares", type=Path, metavar="FOLDER", help="PERSON.pem is a share")
     opened.add_argument("--keys", required=True, type=Path, metavar="FOLDER", help="PERSON.pem, or PERSON.uri")
     opened.add_argument("--enough", type=int, metavar="N", help="go on without custodians who have no key there")
+    opened.add_argument(
+        "--person", action="append", metavar="ID", help="open the shares of these people and of nobody else"
+    )
+    opened.add_argument("--record", type=Path, metavar="FILE", help="write there who gave a share, and how many open")
     opened.set_defaults(run=_open_shares)
     tried = verbs.add_parser("try-shares", help="try every set of the shares (JSON on stdin); exit 0 if they do")
     _add_pin(tried)
@@ -91,11 +95,19 @@ def _open_shares(arguments: argparse.Namespace) -> int:
     files = sorted(arguments.shares.glob("*.pem"))
     if not files:
         raise ActError(f"{arguments.shares}: no share lies there: hold the step that hands them out")
-    keys = {file: _key(arguments.keys, file.stem) for file in files}
+    here = [file for file in files if arguments.person is None or file.stem in arguments.person]
+    keys = {file: _key(arguments.keys, file.stem) for file in here}
     absent = [file.stem for file, key in keys.items() if key is None]
-    if absent and len(files) - len(absent) < (arguments.enough or len(files)):
+    enough = arguments.enough or len(files)
+    if absent and len(here) - len(absent) < enough:
         raise ActError(f"{arguments.keys}: no key, and no card's URI, of {', '.join(absent)} (PERSON.pem, PERSON.uri)")
-    print(json.dumps([decrypt(pem.unarmor(file.read_bytes())[2], key) for file, key in keys.items() if key]))
+    if len(here) < enough:
+        held = ", ".join(file.stem for file in here) or "nobody"
+        raise ActError(f"{arguments.shares}: {enough} shares are needed, and of those who are here {held} holds one")
+    opened = {file.stem: decrypt(pem.unarmor(file.read_bytes())[2], key) for file, key in keys.items() if key}
+    if arguments.record:
+        arguments.record.write_text(json.dumps({"threshold": enough, "holders": list(opened)}), encoding="utf-8")
+    print(json.dumps(list(opened.values())))
     return 0
 
 
@@ -132,3 +144,5 @@ def _secret(path: Path) -> bytes:
         return bytes.fromhex(path.read_text(encoding="ascii"))
     except ValueError:
         raise ActError(f"{path}: not activation data in hexadecimal digits") from None
+    except FileNotFoundError:
+        raise ActError(f"{path}: there are none (any more): what lay in memory alone is gone: abort") from None

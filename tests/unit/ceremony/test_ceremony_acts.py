@@ -69,6 +69,25 @@ def test_who_is_missing_is_named_unless_enough_are_there(acts: Acts) -> None:
     assert len(json.loads(acts.open("--enough", "1"))) == 1
 
 
+def test_nobody_who_takes_no_part_gives_a_share(acts: Acts, tmp_path: Path) -> None:
+    """Threat: one custodian is there, and the keys of the others lie in the folder."""
+    record = tmp_path / "given.json"
+    asked = ("--enough", "2", "--record", str(record))
+    alone = ("open-shares", acts.shares, "--keys", acts.keys, "--person", "custodian-1", *asked)
+    assert acts.run(None, *alone) == 1
+    assert "2 shares are needed, and of those who are here custodian-1 holds one" in acts.capsys.readouterr().err
+    assert not record.exists()
+    both = json.loads(acts.open("--person", "custodian-1", "--person", "custodian-2", "--person", "other", *asked))
+    assert acts.run(both, "try-shares", "--pin", acts.pin, "--threshold", "2") == 0
+    assert json.loads(record.read_text()) == {"threshold": 2, "holders": ["custodian-1", "custodian-2"]}
+
+
+def test_activation_data_that_are_gone_are_not_split(acts: Acts) -> None:
+    acts.pin.unlink()
+    assert acts.run({"threshold": 2, "certificates": {}}, "split", "--pin", acts.pin) == 1
+    assert "what lay in memory alone is gone" in acts.capsys.readouterr().err
+
+
 def test_recovered_activation_data_are_written_once_and_for_root_alone(acts: Acts, tmp_path: Path) -> None:
     there = tmp_path / "second.pin"
     opened = json.loads(acts.open())

@@ -42,6 +42,7 @@ from .conftest import PROJECT, Hall, definition, lint, listing, planned, step
 STEPS = PROJECT / "playbooks/ceremonies/steps"
 CSR, CRL, FORMER = "nca-rsa.csr", "krnca-rsa.crl", "krnca-rsa.former.crl"
 LIST, FORMERLY = listing(2), listing(1)
+WITHDRAWN = "krnca-rsa.withdrawn.crl"
 
 
 class Hosts(Playbook):
@@ -80,14 +81,14 @@ class Hosts(Playbook):
             (self.root / CRL).rename(self.root / f"krnca-rsa.before-{Ceremony(folder).course.ceremony}.crl")
         (self.root / CRL).write_bytes(self.signs)
         lint(self.records.folder, self.signs)
-        self.leave(CRL, told, folder)
+        self.leave(CRL, told=told, folder=folder)
 
     def withdraw(self, told: Mapping[str, Any], folder: Path) -> None:
-        if told["ceremony_thing"] == "crl:krnca-rsa" and (name := self.script("withdraw_crl.sh", told, folder, "")):
-            self.leave(name.strip(), told, folder)
+        if told["ceremony_thing"] == "crl:krnca-rsa" and (printed := self.script("withdraw_crl.sh", told, folder, "")):
+            self.leave(*printed.split(), told=told, folder=folder)
 
-    def leave(self, name: str, told: Mapping[str, Any], folder: Path) -> None:
-        printed = self.script("leave.sh", told, folder, "", CARRIED=name, RECORD="")
+    def leave(self, name: str, *along: str, told: Mapping[str, Any], folder: Path) -> None:
+        printed = self.script("leave.sh", told, folder, "", CARRIED=name, RECORD="", ALONG=" ".join(along))
         shutil.rmtree(folder / MEDIA / name, ignore_errors=True)
         shutil.copytree(self.root / "leaving" / name, folder / MEDIA / name)
         assert sha256((folder / MEDIA / name / "manifest.json").read_bytes()).hexdigest() == printed.strip()
@@ -523,7 +524,12 @@ def test_the_crl_that_stands_again_comes_on_a_medium(hall: Hall, hosts: Hosts) -
     hold(ceremony, hosts, hall.desk())
     assert (hosts.root / CRL).read_bytes() == (hosts.records.folder / CRL).read_bytes() == FORMERLY
     step, crossed = ceremony.course.media[FORMER]
-    assert (step, crossed.direction, crossed.files) == ("crl", "from-root", {FORMER: sha256(FORMERLY).hexdigest()})
+    assert (step, crossed.direction, crossed.files) == (
+        "crl",
+        "from-root",
+        {FORMER: sha256(FORMERLY).hexdigest(), WITHDRAWN: sha256(LIST).hexdigest()},
+    )
+    assert (hosts.records.folder / "withdrawn" / WITHDRAWN).read_bytes() == LIST, "its number stays taken"
     assert ceremony.course.removed["crl:krnca-rsa"].startswith("withdrawn, and the CRL before it stands again")
     assert f"<b>{FORMER}</b>" in minutes(ceremony.journal.entries(), "en")
     bundle = bundled(hall)

@@ -162,6 +162,20 @@ def test_what_an_aborted_ceremony_made_can_be_destroyed(name: str) -> None:
     assert ("remove" in tags) is makes
 
 
+@pytest.mark.clause("CP-6.2")
+@pytest.mark.parametrize("name", HELD)
+def test_an_abort_reaches_every_host_that_an_act_leaves_something_on(name: str) -> None:
+    """Threat: a key that is a file, or a copy of a PIN, is brought to a group's other hosts, and stays there."""
+    hosts: dict[bool, set[str]] = {True: set(), False: set()}
+    for play in plays(PLAYBOOKS / f"{name}.yml"):
+        if not {"account", "destroy"} & set(play["tags"]):
+            hosts["remove" in play["tags"]] |= {one for one in play["hosts"].split(":") if not one.startswith("!")}
+    among = {"second_hsm": ["hsm"], "software_hsm": ["hsm", "root"]}
+    reached = {each for one in hosts[True] for each in among.get(one, [one])}
+    used = {each for one in hosts[False] for each in among.get(one, [one])}
+    assert not hosts[True] or not {one for one in used if not {one, one.removesuffix("[0]")} & reached}
+
+
 def test_every_playbook_is_a_ceremonys() -> None:
     """Beside them lies what all of them need to know."""
     assert {file.stem for file in PLAYBOOKS.glob("*.yml")} == {*HELD, "ceremony"}

@@ -79,8 +79,10 @@ class Told:
         return [(thing, made) for thing, made in self.course.made.items() if kind(thing) == wanted]
 
     def outputs(self) -> list[tuple[Thing, Mapping[str, Any]]]:
-        """What was made and is no key."""
-        return [(thing, made) for thing, made in self.course.made.items() if kind(thing) != "key"]
+        """What was made and is no key; that a module was opened, or told what it had signed, stands with its step."""
+        return [
+            (thing, made) for thing, made in self.course.made.items() if kind(thing) not in ("key", "opened", "state")
+        ]
 
     def accounts(self) -> Iterator[tuple[Side, Mapping[str, str], Mapping[str, str]]]:
         """The modules' accounts on each side of the air gap: the first, and the last of those after it."""
