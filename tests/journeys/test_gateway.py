@@ -53,7 +53,9 @@ class User:
             f"timeout 8 openssl s_client -connect {name}:443 -servername {name} {more} </dev/null 2>/dev/null"
             " | openssl x509 -outform DER 2>/dev/null | base64 -w0"
         )
-        done = self.shell.machine.run(f'for time in 1 2; do seen=$({look}); [ -z "$seen" ] || break; done; echo "$seen"')
+        done = self.shell.machine.run(
+            f'for time in 1 2; do seen=$({look}); [ -z "$seen" ] || break; done; echo "$seen"'
+        )
         return base64.b64decode(done.stdout) or None
 
     def ask(self, url: str, more: str = "") -> Answer:

@@ -113,15 +113,20 @@ class Media:
         )
 
 
+BESIDE = {".crt": ".json", ".former.crl": ".withdrawn.crl"}
+"""What may come with a file, by the ends of their names: a certificate's record; with the CRL that stands again the one
+that was withdrawn, whose number stays taken."""
+
+
 def refuse_others(medium: Path, carried: Collection[str]) -> None:
-    """Raise MediumError unless a medium carries the file for which it is, a certificate's record beside it at most."""
-    beside = {f"{medium.name.removesuffix('.crt')}.json"} if medium.name.endswith(".crt") else set()
-    wrong = [f"{file} is none of its files" for file in sorted(set(carried) - {medium.name} - beside)]
-    if medium.name not in carried:
-        wrong.append(f"{medium.name} is not on it")
+    """Raise MediumError unless a medium carries the file for which it is, at most with what comes beside it."""
+    name = medium.name
+    may = [name, *(name.removesuffix(end) + other for end, other in BESIDE.items() if name.endswith(end))]
+    wrong = [f"{file} is none of its files" for file in sorted(set(carried) - set(may))]
+    if name not in carried:
+        wrong.append(f"{name} is not on it")
     if wrong:
-        may = " and ".join([medium.name, *beside])
-        raise MediumError(f"{medium}: {'; '.join(wrong)}; it carries {may} alone: {REMEDY}")
+        raise MediumError(f"{medium}: {'; '.join(wrong)}; it carries {' and '.join(may)} alone: {REMEDY}")
 
 
 def _throw_away(medium: Path) -> None:

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from kepil.ceremony.definition import Step, Thing
-from kepil.ceremony.evidence import FILES, describe_certificate, describe_crl, describe_file, describe_state, kind, name_of
+from kepil.ceremony.evidence import (
+    FILES,
+    describe_certificate,
+    describe_crl,
+    describe_file,
+    describe_state,
+    kind,
+    name_of,
+)
 from kepil.ceremony.order import order_sha256
 from kepil.ceremony.statement import TIME
 from kepil.errors import KepilError

@@ -20,7 +20,15 @@ from kepil.ceremony.course import follow
 from kepil.ceremony.crossing import MEDIA, STATE, SUFFIXES, Media, SignMedium
 from kepil.ceremony.definition import Side, Step, Thing
 from kepil.ceremony.engine import Removed
-from kepil.ceremony.evidence import FILES, describe_certificate, describe_crl, describe_file, describe_state, kind, name_of
+from kepil.ceremony.evidence import (
+    FILES,
+    describe_certificate,
+    describe_crl,
+    describe_file,
+    describe_state,
+    kind,
+    name_of,
+)
 from kepil.ceremony.medium import Direction, write_medium
 from kepil.ceremony.plan import Plan
 from kepil.errors import KepilError
