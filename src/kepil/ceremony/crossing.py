@@ -113,18 +113,23 @@ class Media:
         )
 
 
-BESIDE = {".crt": ".json", ".former.crl": ".withdrawn.crl"}
+BESIDE: Final[Mapping[str, str]] = {".crt": ".json", ".former.crl": ".withdrawn.crl"}
 """What may come with a file, by the ends of their names: a certificate's record; with the CRL that stands again the one
 that was withdrawn, whose number stays taken."""
 
 
 def refuse_others(medium: Path, carried: Collection[str]) -> None:
-    """Raise MediumError unless a medium carries the file for which it is, at most with what comes beside it."""
+    """Raise MediumError unless a medium carries the file for which it is, at most with what comes beside it; that of
+    what roots signed before, its folder and nothing else."""
     name = medium.name
-    may = [name, *(name.removesuffix(end) + other for end, other in BESIDE.items() if name.endswith(end))]
-    wrong = [f"{file} is none of its files" for file in sorted(set(carried) - set(may))]
-    if name not in carried:
-        wrong.append(f"{name} is not on it")
+    if name.endswith(f".{STATE}"):
+        wrong = [f"{file} is none of its files" for file in sorted(carried) if Path(file).parts[:-1] != (STATE,)]
+        may = [f"folder {STATE}"]
+    else:
+        may = [name, *(name.removesuffix(end) + other for end, other in BESIDE.items() if name.endswith(end))]
+        wrong = [f"{file} is none of its files" for file in sorted(set(carried) - set(may))]
+        if name not in carried:
+            wrong.append(f"{name} is not on it")
     if wrong:
         raise MediumError(f"{medium}: {'; '.join(wrong)}; it carries {' and '.join(may)} alone: {REMEDY}")
 

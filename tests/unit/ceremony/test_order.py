@@ -59,7 +59,7 @@ def place(tmp_path: Path, hierarchies: dict[str, Any]) -> Place:
     for name in ("records/orders", "hall"):
         (tmp_path / name).mkdir(parents=True)
     plan = estates_plan("crl", {"rsa": hierarchies["rsa"]})
-    (made,) = [one for one in plan.steps if one.makes]
+    (made,) = [one for one in plan.steps if THING in one.makes]
     return Place(tmp_path / "records", tmp_path / "hall", plan, made)
 
 
