@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -365,13 +366,26 @@ def test_an_act_that_signs_no_crl_does_not_pass_with_the_old_one(
     assert ceremony.course.made["crl:krnca-rsa"]["number"] == 2
 
 
-@pytest.mark.parametrize(("name", "taken"), [("nca-rsa.crt", True), ("nca-rsa.csr", False)])
-def test_a_certificates_record_may_come_with_it(name: str, taken: bool) -> None:
-    carried = [name, "nca-rsa.json"]
-    if taken:
+@pytest.mark.parametrize(
+    ("name", "carried", "wrong"),
+    [
+        ("nca-rsa.crt", ["nca-rsa.crt", "nca-rsa.json"], None),
+        ("nca-rsa.csr", ["nca-rsa.csr", "nca-rsa.json"], "nca-rsa.json is none of its files; it carries nca-rsa.csr"),
+        (FORMER, [FORMER, WITHDRAWN], None),
+        (CRL, [CRL, WITHDRAWN], f"{WITHDRAWN} is none of its files; it carries {CRL} alone"),
+        ("root.state", ["state/krnca-rsa.crt", f"state/{CRL}"], None),
+        (
+            "root.state",
+            [f"state/{CRL}", CRL, "state/keys/root"],
+            f"{CRL} is none of its files; state/keys/root is none",
+        ),
+    ],
+)
+def test_what_may_come_with_a_file(name: str, carried: list[str], wrong: str | None) -> None:
+    if wrong is None:
         refuse_others(Path(name), carried)
     else:
-        with pytest.raises(MediumError, match=r"nca-rsa.json is none of its files; it carries nca-rsa.csr alone"):
+        with pytest.raises(MediumError, match=re.escape(wrong)):
             refuse_others(Path(name), carried)
 
 
