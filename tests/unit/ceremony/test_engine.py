@@ -179,16 +179,21 @@ def test_each_side_of_the_gap_accounts_for_its_own_keys(
     tmp_path: Path, keys: Path, hierarchies: dict[str, Any], hidden: str, found: str
 ) -> None:
     """Threat: a key that appears on one side hides behind the account of the other."""
-    root = [step(f"{when}-root", act="account", account="true", at="root") for when in ("before", "after")]
+    root = [
+        step(f"{when}-root", act="account", account="true", at="root", needs=["opened:root"])
+        for when in ("before", "after")
+    ]
+    opened = step("open", act="open", at="root", makes=["opened:root"])
+    closed = step("close", act="close", at="root", destroys=["opened:root"])
     before, key, _, after = definition()["steps"]
-    content = definition() | {"steps": [before, root[0], key, root[1], after]}
+    content = definition() | {"steps": [opened, before, root[0], key, root[1], closed, after]}
     plan = planned(tmp_path, content, {"rsa": hierarchies["rsa"]})
     hall = Hall(tmp_path / "ceremony", keys, plan, rehearsal_people(plan, keys))
     ceremony = hall.open()
 
     class Hiding(StandIn):
         def _account(self, side: Side) -> dict[str, str]:
-            more = {"hidden": "0" * 64} if side == hidden and ceremony.course.step > 1 else {}
+            more = {"hidden": "0" * 64} if side == hidden and ceremony.course.step > 2 else {}
             return super()._account(side) | more
 
     module = Hiding(tmp_path / "module", plan)

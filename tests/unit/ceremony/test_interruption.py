@@ -122,7 +122,7 @@ def test_aborted_it_leaves_nothing_and_says_so(hall: Hall) -> None:
 
 
 @pytest.mark.clause("CP-4.9")
-@pytest.mark.parametrize(("name", "step", "removed"), [("crl", 4, True), ("crl", 5, False), ("root", 8, True)])
+@pytest.mark.parametrize(("name", "step", "removed"), [("crl", 6, True), ("crl", 7, False), ("root", 9, True)])
 def test_an_aborted_ceremony_leaves_a_crl_that_was_confirmed(
     tmp_path: Path, keys: Path, hierarchies: dict[str, Any], name: str, step: int, removed: bool
 ) -> None:
@@ -131,7 +131,7 @@ def test_an_aborted_ceremony_leaves_a_crl_that_was_confirmed(
     hall = Hall(tmp_path / "ceremony", keys, plan, rehearsal_people(plan, keys))
     ceremony = hall.open()
     hall.until(ceremony, step)
-    if not ceremony.course.made:
+    if "crl:krnca-rsa" not in ceremony.course.made:
         ceremony.perform(hall.module())
     assert "crl:krnca-rsa" in ceremony.course.remains()
     for who in ("custodian-1", "witness-1"):
