@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 INSPECTION = "/etc/kepil/gateway/inspection/ca.crt"
@@ -76,15 +75,13 @@ def counted(gateway: Gateway, comment: str) -> int:
 
 def opened_during(gateway: Gateway, change: str, **further: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """What users were answered, by kind, who began while a command ran on the gateway: twelve at a time, from before it
-    until after it, 150 at most. Each from a port that was not used for two minutes, for from one that was released
-    nothing may begin."""
+    until after it, 150 at most."""
     kinds: dict[str, dict[str, Any]] = {
         "inspected": {"name": gateway.sites["news"]},
         "spliced": {"name": gateway.sites["finance"]},
         "routed": {"port": 8022},
         **further,
     }
-    ports = count(10000 + int(time.time()) % 125 * 150)
     answers: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     asked = list(kinds) * (12 // len(kinds))
     with ThreadPoolExecutor(1) as pool:
@@ -92,9 +89,7 @@ def opened_during(gateway: Gateway, change: str, **further: dict[str, Any]) -> d
         last = False
         while not last and sum(map(len, answers.values())) + len(asked) <= 150:
             last = done.done()
-            for kind, answer in zip(
-                asked, gateway.ask(*({"from": next(ports), **kinds[kind]} for kind in asked)), strict=True
-            ):
+            for kind, answer in zip(asked, gateway.ask(*(kinds[kind] for kind in asked)), strict=True):
                 answers[kind].append(answer)
         done.result()
     return answers

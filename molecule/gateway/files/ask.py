@@ -12,6 +12,7 @@ seconds), `began` and `ended` (seconds since 1970), `error`.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import socket
 import ssl
@@ -22,6 +23,21 @@ from typing import Any
 
 TLS = 443
 ENCRYPTED = (TLS, 8443)
+PORTS = "/run/ask.ports"
+"""How many were taken. Each question has a port of its own, for from one that was released a moment ago nothing may
+begin (docs/gateway-protection.md#what-is-released)."""
+
+
+def take_ports(questions: list[dict[str, Any]]) -> None:
+    """The next ports, in turn, for questions that state none."""
+    with open(PORTS, "a+", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        taken = int(file.read() or 0)
+        for number, question in enumerate(questions, taken):
+            question.setdefault("from", 32768 + number % 28000)
+        file.truncate(0)
+        file.write(str(taken + len(questions)))
 
 
 def ask(question: dict[str, Any]) -> dict[str, Any]:
@@ -154,5 +170,6 @@ def _request(question: dict[str, Any]) -> bytes:
 
 if __name__ == "__main__":
     questions = json.load(sys.stdin)
+    take_ports(questions)
     with ThreadPoolExecutor(len(questions)) as pool:
         print(json.dumps(list(pool.map(ask, questions))))
