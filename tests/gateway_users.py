@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from asn1crypto import x509
+
 INSPECTION = "/etc/kepil/gateway/inspection/ca.crt"
 
 
@@ -98,3 +100,9 @@ def opened_during(gateway: Gateway, change: str, **further: dict[str, Any]) -> d
 def digest(certificate: str | None) -> str:
     """A certificate in few letters, for messages."""
     return hashlib.sha256(bytes.fromhex(certificate)).hexdigest()[:16] if certificate else "none"
+
+
+def named(certificate: str) -> str:
+    """Whose a certificate is, and who issued it, for messages."""
+    read = x509.Certificate.load(bytes.fromhex(certificate))
+    return f"{read.subject.human_friendly}, by {read.issuer.human_friendly}"

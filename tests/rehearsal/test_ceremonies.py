@@ -321,6 +321,7 @@ def test_the_roots_host_keeps_nothing_and_signs_with_enough_shares(
     assert_closed(on)
 
 
+@pytest.mark.long
 @pytest.mark.clause("CP-6.2")
 def test_an_aborted_renewal_leaves_its_key_on_no_host(ceremonies: Ceremonies, estate: Estate) -> None:
     """Threat: a key that is a file was brought to the group's other host, and stays there."""

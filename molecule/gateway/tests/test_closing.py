@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.gateway_users import Gateway, counted, digest, eventually, opened_during
+from tests.gateway_users import Gateway, counted, digest, eventually, named, opened_during
+
+SQUID = "/etc/squid/squid.conf"
 
 testinfra_hosts = ["ansible://gw01"]
 
@@ -329,9 +331,32 @@ def test_what_is_lost_when_something_in_the_path_is_killed(gateway: Gateway, wha
     assert {kind for kind, each in lost.items() if each} <= fail
     assert {each["certificate"] for each in began["spliced"]} <= {None, gateway.certificate(gateway.sites["finance"])}
     shown = {each["certificate"] for kind in ("inspected", "harmful", "closed") for each in began[kind]}
-    assert all(gateway.issued(each) for each in shown - {None})
+    assert [named(each) for each in shown - {None} if not gateway.issued(each)] == []
     assert not [each for each in began["harmful"] if each["status"] == 200]
     assert {each["status"] for each in began["closed"]} <= {None, 403}
+
+
+@pytest.fixture
+def undecided(gateway: Gateway) -> Iterator[None]:
+    """What decides takes each question and answers none."""
+    script, path = "while read -r channel rest; do echo $channel BH; done", "/usr/local/bin/undecided"
+    settle = "squid -k reconfigure && sleep 2"
+    gateway.host.check_output(f"printf '#!/bin/sh\n%s\n' {shlex.quote(script)} > {path} && chmod 0755 {path}")
+    gateway.host.check_output(
+        f"cp -p {SQUID} {SQUID}.kept && sed -i '/^external_acl_type/s|/usr/bin/env .*|{path}|' {SQUID} && {settle}"
+    )
+    yield
+    gateway.host.check_output(f"mv {SQUID}.kept {SQUID} && rm {path} && {settle}")
+
+
+@pytest.mark.clause("GW-2", "GW-20")
+@pytest.mark.usefixtures("restored", "undecided")
+def test_a_question_without_an_answer_opens_nothing(gateway: Gateway) -> None:
+    """Threat: what decides dies over a question, or is asked too much at once. Squid passes on what no rule of ssl_bump
+    holds for, and none holds then."""
+    names = [gateway.sites[category] for category in ("news", "games", "finance")]
+    for answer in gateway.ask(*({"name": name} for name in names), {"name": names[0], "port": 80}):
+        assert (answer["certificate"], answer["status"] == 200) == (None, False)
 
 
 def test_a_policy_that_is_cut_off_is_not_taken(gateway: Gateway) -> None:
