@@ -269,8 +269,8 @@ def test_further_addresses_move_with_the_pairs() -> None:
 
 @pytest.mark.clause("GW-20")
 def test_what_the_helper_does_not_answer_is_closed() -> None:
-    """Threat: the helper dies, and the first rule that does not ask it decides. And a CONNECT is never refused: Squid
-    would end TLS, whosever it is, to show a page."""
+    """Threat: the helper dies, and the first rule that does not ask it decides. And a CONNECT is refused only where it
+    is passed on and nobody said so: Squid would end TLS, whosever it is, to show a page."""
     lines = [line for line in rendered("squid.conf").splitlines() if line.startswith(("ssl_bump", "http_access"))]
     bump = [line for line in lines if line.startswith("ssl_bump")]
     assert bump == [
@@ -287,6 +287,7 @@ def test_what_the_helper_does_not_answer_is_closed() -> None:
     assert [line for line in before if line.startswith("http_access")] == [
         "http_access deny !CONNECT inside",
         "http_access deny !CONNECT !web_port",
+        "http_access deny CONNECT later !passed_on",
         "http_access allow CONNECT transparent_tls_port",
         "http_access allow CONNECT explicit_port",
     ]
