@@ -62,7 +62,9 @@ def test_the_key_does_not_leave_the_hsm(host: Any, trial_key: str) -> None:
 def test_a_key_without_a_name_is_not_passed_over(host: Any, trial_key: str) -> None:
     """CP-5.4: the account names every key that the real tool lists, or there is none."""
     script = "\n".join((STEPS / name).read_text(encoding="utf-8") for name in ("use.sh", "account.sh"))
-    account = f"echo {base64.b64encode(script.encode()).decode()} | base64 -d | PARTITION=nca sh -s"
+    account = (
+        f"echo {base64.b64encode(script.encode()).decode()} | base64 -d | PARTITION=nca PINS={Path(PIN).parent} sh -s"
+    )
     assert "trial" in json.loads(host.check_output(account))["keys"]
     for make, kind, reason in (
         ("--keypairgen --key-type EC:prime256v1 --usage-sign", "privkey", "names that a key may have"),
