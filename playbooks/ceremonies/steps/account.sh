@@ -7,6 +7,7 @@ fail() {
 }
 slots=$(token_slots)
 field() { printf '%s\n' "$slots" | sed -n "s/^ *$1 *: *//p" | head -n 1; }
+# None counted is an answer, which grep calls a failure.
 count() { printf '%s\n' "$2" | sed '/^$/d' | grep -c "$1" || true; }
 name='[a-z0-9][a-z0-9._-]*' # as the journal takes it
 objects=$(token --list-objects --type privkey) # by itself: its failure is no empty partition

@@ -1,9 +1,9 @@
 """What an act carries to or from the offline root: on a medium, signed at the desk, and used only as it was signed.
 
 The playbook writes media in its acts (playbooks/ceremonies/steps/leave.yml and request.yml), into `media/` of the
-ceremony's folder, each named after the file for which it is, which it carries alone, a certificate with its record at
-most. The journal has the SHA-256 of each manifest. Before each act all that the journal names are checked; what came
-out of the offline root goes to the records after its check.
+ceremony's folder, each named after the file for which it is, which it carries with what may come beside it (BESIDE) or,
+with what roots signed before, its folder. The journal has the SHA-256 of each manifest. Before each act all that the
+journal names are checked; what came out of the offline root goes to the records after its check.
 """
 
 from __future__ import annotations
