@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints
 from kepil.ceremony.definition import Step, Thing
 from kepil.ceremony.medium import Crossed
 from kepil.errors import KepilError
-from kepil.pki.listing import read_listing
+from kepil.pki.crl_content import read_crl
 from kepil.signed.document import Document, Line, Name, Sha256, build
 
 Words = Annotated[str, StringConstraints(pattern=r"^[\w .,:;/()+%=@-]+$", max_length=200)]
@@ -221,7 +221,7 @@ def _check_certificate(
 
 
 def _check_crl(path: Path, thing: Thing, made: CrlMade) -> None:
-    listing = read_listing(path)
+    listing = read_crl(path)
     if listing.tbs_sha256 != made.linted_tbs_sha256:
         raise EvidenceError(f"{thing}: {path}: what was signed is not what was linted: abort")
     if listing.number != made.number:
@@ -234,8 +234,8 @@ def describe_file(path: Path) -> dict[str, str]:
 
 
 def describe_crl(path: Path, linted_tbs_sha256: str, linter: Line, order: str | None = None) -> dict[str, Any]:
-    """What the journal says of a CRL that was made. Raises OSError, ListingError."""
-    stated = {"number": read_listing(path).number, "linted_tbs_sha256": linted_tbs_sha256, "linter": linter}
+    """What the journal says of a CRL that was made. Raises OSError, CrlContentError."""
+    stated = {"number": read_crl(path).number, "linted_tbs_sha256": linted_tbs_sha256, "linter": linter}
     return describe_file(path) | stated | ({"order": order} if order else {})
 
 

@@ -17,7 +17,7 @@ from kepil.ceremony.definition import Step
 from kepil.ceremony.evidence import FILES, kind, name_of
 from kepil.ceremony.plan import Plan
 from kepil.errors import KepilError
-from kepil.pki.listing import read_listing
+from kepil.pki.crl_content import read_crl
 
 ORDERS: Final = "orders"
 """Folder with what is to be revoked, in the environment's records and in the ceremony's folder."""
@@ -56,9 +56,9 @@ def check(step: Step, plan: Plan, hall: Path) -> None:
         if plan.first(f"crl:{name}"):
             continue
         path, standing = hall / FILES / f"{name}.crl", hall / STANDING / f"{name}.crl"
-        made = read_listing(path)
+        made = read_crl(path)
         if standing.stat().st_size:
-            former = read_listing(standing)
+            former = read_crl(standing)
             if made.number <= former.number:
                 raise OrderError(
                     f"step {step.id}: {path.name} has number {made.number}, and number {former.number} stood before "

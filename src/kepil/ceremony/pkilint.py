@@ -14,7 +14,7 @@ import yaml
 
 from kepil.errors import KepilError
 from kepil.pki.credential import read_certificate
-from kepil.pki.listing import read_listing
+from kepil.pki.crl_content import read_crl
 
 WAIVERS: Final = Path(__file__).with_name("pkilint_waivers.yml")
 
@@ -66,4 +66,4 @@ def _certificate(path: Path) -> tuple[str, dict[str, str]]:
 
 
 def _crl(path: Path) -> tuple[str, dict[str, str]]:
-    return read_listing(path).tbs_sha256, findings("lint_crl", "--type", "CRL", "--profile", "PKIX", str(path))
+    return read_crl(path).tbs_sha256, findings("lint_crl", "--type", "CRL", "--profile", "PKIX", str(path))

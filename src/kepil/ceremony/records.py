@@ -28,7 +28,7 @@ from kepil.ceremony.statement import TIME
 from kepil.errors import KepilError
 from kepil.journal.chain import Journal
 from kepil.pki.algorithm import KEY_KINDS
-from kepil.pki.listing import read_listing
+from kepil.pki.crl_content import read_crl
 
 ACCOUNT = "account"
 """Folder in the ceremony's, with what each partition says of its module and of its keys: PARTITION.json."""
@@ -225,7 +225,7 @@ class Records:
 
     def _crl(self, name: str, step: Step, hall: Path) -> dict[str, Any]:
         path = self._copy(hall, f"{name}.crl")
-        linted = f"{name}.crl-{read_listing(path).tbs_sha256}"  # each CRL has a record of its own
+        linted = f"{name}.crl-{read_crl(path).tbs_sha256}"  # each CRL has a record of its own
         lint = self._record("lint", linted, "tbs_sha256", "linter")
         return describe_crl(path, lint["tbs_sha256"], lint["linter"], order_sha256(step, name, hall))
 

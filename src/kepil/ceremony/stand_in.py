@@ -33,7 +33,7 @@ from kepil.ceremony.medium import Direction, write_medium
 from kepil.ceremony.plan import Plan
 from kepil.errors import KepilError
 from kepil.journal.chain import Journal, now
-from kepil.pki.listing import read_listing
+from kepil.pki.crl_content import read_crl
 
 THRESHOLD = 2
 MODULE = {"make": "Kepil", "model": "Rehearsal stand-in", "serial": "STANDIN-1", "firmware": "none"}
@@ -191,7 +191,7 @@ class StandIn:
         words = ("ca", "-gencrl", "-config", config, "-keyfile", self._pem(name), "-cert", certificate)
         self._openssl(*words, out=files / f"{name}.crl")
         path = files / f"{name}.crl"
-        return describe_crl(path, read_listing(path).tbs_sha256, "none (rehearsal stand-in)")
+        return describe_crl(path, read_crl(path).tbs_sha256, "none (rehearsal stand-in)")
 
     def _shares(self, name: str, folder: Path) -> dict[str, Any]:
         """Split what would open a partition, and encrypt each share to its custodian."""

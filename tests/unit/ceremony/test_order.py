@@ -21,7 +21,7 @@ from kepil.ceremony.records import Records
 from kepil.ceremony.rehearsal import rehearsal_people
 from kepil.ceremony.shown import rows
 from kepil.errors import KepilError
-from kepil.pki.listing import ListingError, read_listing
+from kepil.pki.crl_content import CrlContentError, read_crl
 
 from .conftest import Hall, definition, estates_plan, lint, listing, planned, step
 
@@ -71,7 +71,7 @@ def test_evidence_has_the_order_and_the_linter(place: Place) -> None:
     assert (place.hall / "orders/krnca-rsa.json").exists(), "the act finds it there"
     made = place.evidence()
     assert (made["number"], made["order"], made["linter"]) == (7, digest, "pkilint")
-    assert made["linted_tbs_sha256"] == read_listing(place.records / NAME).tbs_sha256
+    assert made["linted_tbs_sha256"] == read_crl(place.records / NAME).tbs_sha256
 
 
 @pytest.mark.clause("CP-4.9")
@@ -177,8 +177,8 @@ def test_a_first_list_is_found_where_it_stands(place: Place, hierarchies: dict[s
 
 def test_what_is_no_list_is_not_read(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"list")
-    with pytest.raises(ListingError, match=f"{NAME} is no CRL with a number"):
-        read_listing(tmp_path / NAME)
+    with pytest.raises(CrlContentError, match=f"{NAME} is no CRL with a number"):
+        read_crl(tmp_path / NAME)
 
 
 def test_an_order_needs_a_list_that_follows_it(tmp_path: Path, hierarchies: dict[str, Any]) -> None:
@@ -216,7 +216,7 @@ def test_who_confirms_sees_the_order(tmp_path: Path, keys: Path, hierarchies: di
     content = listing(7, 0xA)
     (tmp_path / NAME).write_bytes(content)
     made = {"file": NAME, "sha256": sha256(content).hexdigest(), "number": 7, "linter": "pkilint"}
-    made |= {"linted_tbs_sha256": read_listing(tmp_path / NAME).tbs_sha256} | ({"order": "ab" * 32} if followed else {})
+    made |= {"linted_tbs_sha256": read_crl(tmp_path / NAME).tbs_sha256} | ({"order": "ab" * 32} if followed else {})
     with pytest.raises(ActFailedError, match="linted_tbs_sha256"):
         ceremony.perform(Acts({**made, "linted_tbs_sha256": ""}, content))
     ceremony.perform(Acts(made, content))

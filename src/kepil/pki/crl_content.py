@@ -12,12 +12,12 @@ from asn1crypto import crl, pem
 from kepil.errors import KepilError
 
 
-class ListingError(KepilError):
+class CrlContentError(KepilError):
     """A file is no CRL with a number; the message names it."""
 
 
 @dataclass(frozen=True)
-class Listing:
+class CrlContent:
     """A CRL's number, the SHA-256 of its signed part (tbsCertList), and the serial numbers on it."""
 
     number: int
@@ -25,8 +25,8 @@ class Listing:
     serials: Set[int]
 
 
-def read_listing(path: Path) -> Listing:
-    """A CRL in DER or PEM. Raises ListingError, OSError."""
+def read_crl(path: Path) -> CrlContent:
+    """A CRL in DER or PEM. Raises CrlContentError, OSError."""
     content = path.read_bytes()
     try:
         listed = crl.CertificateList.load(pem.unarmor(content)[2] if pem.detect(content) else content, strict=True)
@@ -34,5 +34,5 @@ def read_listing(path: Path) -> Listing:
         entries = tbs["revoked_certificates"] if tbs["revoked_certificates"].native else ()
         serials = frozenset(entry["user_certificate"].native for entry in entries)
     except (ValueError, TypeError, AttributeError) as error:
-        raise ListingError(f"{path} is no CRL with a number ({error}): bring the one that was signed") from error
-    return Listing(number, sha256(tbs.dump()).hexdigest(), serials)
+        raise CrlContentError(f"{path} is no CRL with a number ({error}): bring the one that was signed") from error
+    return CrlContent(number, sha256(tbs.dump()).hexdigest(), serials)
