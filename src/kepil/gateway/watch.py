@@ -22,7 +22,7 @@ from kepil.gateway.organisation import KAZAKHSTAN
 WORKING_DAYS = 5
 """The operator has these, after the day on which he was told."""
 FORGOTTEN_AFTER = timedelta(days=60)
-"""A source that was listed this long ago, or was seen and never told of, leaves no trace."""
+"""A source that was seen this long ago and never told of leaves no trace."""
 
 
 class Event(Enum):
@@ -140,9 +140,10 @@ def observe(
 
 
 def forget(facts: Iterable[Fact], at: datetime) -> set[Fact]:
-    """The facts without what counts no more: older than a listing, listed long ago, seen long ago and never told.
+    """The facts without what counts no more: older than a listing, seen long ago and never told.
 
-    No source's state changes by it, but that one seen long ago is unseen again.
+    No source's state changes by it, but that one seen long ago is unseen again. A source's last listing is never
+    forgotten: a gateway that was away brings notices of before it, however long it was away.
     """
     known = set(facts)
     before = histories(known)
@@ -151,7 +152,7 @@ def forget(facts: Iterable[Fact], at: datetime) -> set[Fact]:
 
 def _counts(fact: Fact, history: History, limit: datetime) -> bool:
     if fact.event is Event.LISTED:
-        return fact.at == history.listed and fact.at >= limit
+        return fact.at == history.listed
     if history.listed is not None and fact.at <= history.listed:
         return False
     return fact.event is Event.TOLD or history.told is not None or fact.at >= limit

@@ -65,6 +65,14 @@ def test_what_was_seen_before_a_listing_is_not_seen_anew() -> None:
     assert state(facts, at("2026-11-18")) is State.UNSEEN
 
 
+def test_a_notice_of_before_a_listing_blocks_nobody_however_late_it_is_read() -> None:
+    """A gateway was away for longer than anything else is remembered, and brings what it was told of last."""
+    told = {Fact(SOURCE, Event.TOLD, at("2026-01-05"), "telecom")}
+    opened = observe(told, {}, lambda _: True, at("2026-01-07"))
+    later = at("2026-12-01")
+    assert not blocked(forget(opened, later) | told, later, CALENDAR)
+
+
 def test_what_the_catalogue_lists_is_not_seen() -> None:
     assert observe(set(), {SOURCE: at("2026-11-16")}, lambda _: True, at("2026-11-16")) == set()
 
