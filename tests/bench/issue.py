@@ -27,7 +27,7 @@ from asn1crypto import pem
 
 from kepil.pki import algorithm, der
 from kepil.pki.name import DistinguishedName
-from kepil.pki.openssl import Context, freed, lib
+from kepil.pki.openssl import Context, lib
 from kepil.pki.signer import _Key
 from tests.bench import common, sample
 
@@ -48,10 +48,9 @@ def make_request(context: Context) -> bytes:
     generate = lib.EVP_PKEY_Q_keygen
     generate.restype, generate.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
     key = _Key.__new__(_Key)
-    with freed(generate(context.pointer, None, b"EC", ctypes.c_char_p(b"P-256")), lib.EVP_PKEY_free) as pointer:
-        key.context, key.pointer = context, pointer
-        info = der.wrap(der.SEQUENCE, der.integer(0), SUBJECT, key.public_key_info(), der.wrap(der.EXPLICIT))
-        signature = key.sign_message(info)  # an EC key hashes with SHA-256 unless told otherwise
+    key.context, key.pointer = context, generate(context.pointer, None, b"EC", ctypes.c_char_p(b"P-256"))
+    info = der.wrap(der.SEQUENCE, der.integer(0), SUBJECT, key.public_key_info(), der.wrap(der.EXPLICIT))
+    signature = key.sign_message(info)  # an EC key hashes with SHA-256 unless told otherwise
     return der.wrap(der.SEQUENCE, info, ECDSA, der.bit_string(signature))
 
 

@@ -18,7 +18,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import chain
+from ipaddress import IPv4Network
+from itertools import chain, cycle
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -34,8 +35,10 @@ from tests.bench import common
 WORK = Path("/work")
 ROLE = WORK / "roles/gateway"
 STATED = yaml.safe_load((WORK / "inventories/common/group_vars/gateway/gateway.yml").read_text(encoding="utf-8"))
-USER, ORIGIN, DIRECT = "198.19.41.11", "198.19.42.80", "198.19.43.80"
+USERS, ORIGIN, DIRECT = "198.19.41.0/25", "198.19.42.80", "198.19.43.80"
 BANK, NEWS, PAST, STRAIGHT = "bank.example.com", "press.example.com", "past.example.net", "straight.example.net"
+ADDRESSES = cycle(str(address) for address in list(IPv4Network(USERS).hosts())[10:])
+"""Of users. Each measurement has another: between ports that were released no connection begins for two minutes."""
 PAST_PORT = 8443
 """Where the origin is reached by an exception."""
 CONNECTIONS = 16
@@ -65,7 +68,7 @@ def rendered(folder: Path, name: str, **more: Any) -> Path:
     given = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8")) | STATED | {
         "inventory_hostname": "gw01",
         "estate_domain": "test",
-        "gateway_operators": {"telecom": {"networks": ["198.19.41.0/25"]}},
+        "gateway_operators": {"telecom": {"networks": [USERS]}},
         "gateway_user_interfaces": ["users0"],
         "gateway_resolvers": ["127.0.0.1"],
         "gateway_new_connections_per_second": 1_000_000,  # one user stands for many
@@ -97,7 +100,7 @@ def networks() -> None:
     for namespace in ("users", "origins"):
         run("ip", "netns", "add", namespace)
         run("ip", "-netns", namespace, "link", "set", "lo", "up")
-    for namespace, interface, address in (("users", "users0", USER), ("origins", "uplink0", ORIGIN)):
+    for namespace, interface, address in (("users", "users0", next(ADDRESSES)), ("origins", "uplink0", ORIGIN)):
         ours = f"{address.rpartition('.')[0]}.1"
         run("ip", "link", "add", interface, "type", "veth", "peer", "eth0", "netns", namespace)
         run("ip", "address", "add", f"{ours}/24", "dev", interface)
@@ -115,6 +118,14 @@ def cable(namespace: str, interface: str, address: str) -> None:
     """A cable's end in a namespace, with an address."""
     run("ip", "-netns", namespace, "address", "add", f"{address}/24", "dev", interface)
     run("ip", "-netns", namespace, "link", "set", interface, "up")
+
+
+def another_user() -> None:
+    """From now on the users' side asks from the next address."""
+    address = next(ADDRESSES)
+    run("ip", "-netns", "users", "address", "replace", f"{address}/24", "dev", "eth0")
+    gateway = str(IPv4Network(USERS)[1])
+    run("ip", "-netns", "users", "route", "replace", "default", "via", gateway, "src", address)
 
 
 def certificates(folder: Path) -> None:
@@ -156,7 +167,7 @@ def policy(folder: Path) -> None:
         "bin": "180540012343",
         "operator": "telecom",
         "contact": "it@example.kz",
-        "networks": [USER],
+        "networks": [USERS],
         "categories": ["finance", "news"],
         "valid_from": today,
         "valid_until": today.replace(year=today.year + 1, day=1),
@@ -171,8 +182,8 @@ def policy(folder: Path) -> None:
 def admit(folder: Path, *, seen: bool) -> None:
     """The gateway's table with the user in it; whether intrusion prevention must have seen what passes."""
     run("nft", "-f", rendered(folder, "gateway.nft", gateway_intrusion=seen, __gateway_must_be_seen=seen))
-    run("nft", f"add element inet gateway enrolled {{ {USER} timeout 300d }}")
-    run("nft", f"add element inet gateway exceptions {{ {USER} . tcp . {PAST_PORT} . {ORIGIN} timeout 300d }}")
+    run("nft", f"add element inet gateway enrolled {{ {USERS} timeout 300d }}")
+    run("nft", f"add element inet gateway exceptions {{ {USERS} . tcp . {PAST_PORT} . {ORIGIN} timeout 300d }}")
 
 
 def firewall() -> None:
@@ -275,6 +286,7 @@ def asked(url: str, connection: str, seconds: int) -> Asked:
     """What wrk has from the users' side."""
     header = ("-H", f"Connection: {connection}") if connection else ()
     load = ("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "--latency", *header, url)
+    another_user()
     before = processor_seconds()
     done = subprocess.run(("ip", "netns", "exec", "users", *load), capture_output=True, text=True, check=True)
     used = {name: spent - before.get(name, 0.0) for name, spent in processor_seconds().items()}
