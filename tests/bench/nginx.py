@@ -18,7 +18,7 @@ ROLES = Path(__file__).parents[2] / "roles"
 def serving_kepil_by_nginx(service: str, settings: Path, port: int, **variables: object) -> Iterator[str]:
     """The same behind nginx, with the site that the service's role renders from `variables`; its URL."""
     folder, path = settings.parent, settings.parent / f"{service}.sock"
-    names = {"socket": path, "port": port, "cache": folder / f"cache-{service}"}
+    names = {"socket": path, "port": port, "cache": Path("/dev/shm", service)}  # noqa: S108 -- in memory, as /run is
     given = {**variables, **{f"__{service}_{name}": value for name, value in names.items()}, "estate_domain": "test"}
     for role, template, file in (
         (service, f"{service}.conf.j2", folder / "site.conf"),

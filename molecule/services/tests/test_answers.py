@@ -129,9 +129,9 @@ def test_the_same_question_is_answered_from_memory_for_a_second_and_errors_never
     client: Host, url: str, serial: str
 ) -> None:
     """RFC 5019 section 6. Threat: an answer to made-up questions fills the memory, or outlives what is true."""
-    kept = "find /var/lib/nginx/ocsp -type f | wc -l"
+    kept = "find /run/nginx/ocsp -type f | wc -l"
     node = Host.get_host("ansible://ocsp01")
-    node.check_output("find /var/lib/nginx/ocsp -type f -delete")
+    node.check_output("find /run/nginx/ocsp -type f -delete")
 
     def repeat(path: str) -> None:
         client.check_output(f"curl -sSf --path-as-is {' '.join([f'-o /dev/null {url}/{path}'] * 5)}")
