@@ -46,7 +46,8 @@ def _person(folder: Path, role: Role, number: int) -> Person:
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", key)
     certificate = folder / f"{name}.crt"
     if role == "custodian" and not certificate.exists():
-        words = ("req", "-x509", "-newkey", "rsa:3072", "-nodes", "-subj", f"/CN={name}", "-days", "30")
+        new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        words = ("req", "-x509", *new, "-subj", f"/CN={name}", "-days", "30")
         _run("openssl", *words, "-keyout", folder / f"{name}.pem", "-out", certificate)
     return Person(
         id=name,
