@@ -24,8 +24,8 @@ from typing import Any
 TLS = 443
 ENCRYPTED = (TLS, 8443)
 PORTS = "/run/ask.ports"
-"""How many were taken. Each question has a port of its own, for from one that was released a moment ago nothing may
-begin (docs/gateway-protection.md#what-is-released)."""
+"""How many were taken. Each question has a port of its own, for the scenario asks often: by chance one in some thousand
+would begin between ports that were released twice a moment ago (docs/gateway-protection.md#what-is-released)."""
 
 
 def take_ports(questions: list[dict[str, Any]]) -> None:
