@@ -164,7 +164,7 @@ def test_without_intrusion_prevention_what_it_released_goes_on_and_nothing_else(
 def test_what_is_the_second_processs_alone_does_not_begin_without_it(gateway: Gateway) -> None:
     """Threat: what the first process takes for a connection that it released falls back to it."""
     bank = {"name": gateway.sites["finance"], "port": 8443}
-    same = bank | {"from": 20964}
+    same = bank | {"from": 20964, "resets": True}
     (released,) = gateway.ask(same)
     gateway.host.check_output("systemctl stop suricata-again.service")
     try:
@@ -227,7 +227,7 @@ def test_where_a_release_cannot_be_remembered_nothing_begins(gateway: Gateway, f
     bank = {"name": gateway.sites["finance"], "port": 8443}
     port = {"from": 20965 if full == "released" else 20966}
     if full == "released_again":
-        assert gateway.ask(bank | port)[0]["status"] == 200
+        assert gateway.ask({"resets": True, **bank, **port})[0]["status"] == 200
     under_way, began, *after = gateway.ask(
         {"path": "/short", "seconds": 8, **bank, **port},
         bank,
