@@ -185,9 +185,9 @@ def test_what_is_released_was_seen_first_and_only_suricata_releases() -> None:
 
 @pytest.mark.clause("LQ-A3-6")
 def test_nothing_begins_that_suricata_takes_for_what_it_released() -> None:
-    """Threat: a handshake, then from the same port something else, which Suricata would not look at for 100 seconds. The
-    second process does, and remembers for itself; what neither would look at is dropped. The partner may have told the
-    mark, so the second one's memory counts wherever it is there."""
+    """Threat: a handshake, then from the same port something else, which Suricata would not look at for 100 seconds.
+    The second process does, and remembers for itself; what neither would look at is dropped. The partner may have told
+    the mark, so the second one's memory counts wherever it is there."""
     ports = "ip saddr . th sport . ip daddr . th dport"
     first, second, *_ = chain("limited")
     assert first.startswith(f"ct state new {ports} @released ct mark set ct mark | 0x40")
@@ -209,9 +209,7 @@ def test_nothing_begins_that_suricata_takes_for_what_it_released() -> None:
 def test_each_queue_has_one_process_and_each_process_what_is_its_own(threads: int) -> None:
     """Threat: a queue that nobody reads takes users' packets for good; two processes take each other's socket."""
     processes = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))["__gateway_intrusion_processes"]
-    units = [
-        rendered("suricata.service", item=_trusted(each), gateway_intrusion_threads=threads) for each in processes
-    ]
+    units = [rendered("suricata.service", item=_trusted(each), gateway_intrusion_threads=threads) for each in processes]
     read = [[int(number) for number in re.findall(r" -q (\d+)", each)] for each in units]
     assert read == [list(range(threads)), [threads]]
     filled = re.findall(
