@@ -220,8 +220,7 @@ def test_each_queue_has_one_process_and_each_process_what_is_its_own(threads: in
         first, second = (re.findall(rf"{setting}(\S+)", each) for each in units)
         assert first != second
         assert [each.replace("-again", "") for each in second] == first
-    (first, second) = ("--set flow.memcap=" in each for each in units)
-    assert (first, second) == (False, True)
+    assert ["--set flow.memcap=" in each for each in units] == [False, True]
 
 
 @pytest.mark.clause("LQ-A3-6")
