@@ -84,6 +84,7 @@ def rendered(folder: Path, name: str, **more: Any) -> Path:
         "__gateway_forward_mark": "0x2",
         "__gateway_seen_mark": "0x10",
         "__gateway_released_mark": "0x20",
+        "__gateway_again_mark": "0x40",
         "__gateway_intrusion": folder,
     } | more  # fmt: skip
     environment = jinja2.Environment(  # noqa: S701 - no HTML
@@ -239,14 +240,24 @@ def proxy(folder: Path, *, scanned: bool) -> Iterator[None]:
 
 
 @contextmanager
+def inspector(folder: Path, name: str, *queues: int) -> Iterator[None]:
+    """A process of Suricata that reads queues, as the role has two."""
+    own = folder / name
+    own.mkdir(exist_ok=True)
+    words = [word for number in queues for word in ("-q", number)]
+    socket = f"unix-command.filename={own}/command.socket"
+    config = rendered(folder, "suricata.yaml")
+    with started(own, None, "suricata", "-c", config, "-l", own, "--set", socket, *words):
+        while "Engine started" not in (own / "suricata.log").read_text():
+            time.sleep(0.2)
+        yield
+
+
+@contextmanager
 def intrusion_prevention(folder: Path) -> Iterator[None]:
     """Suricata in the path of the user's packets."""
     shutil.copy(ROLE / "files/kepil.rules", folder)
-    Path("/run/suricata").mkdir(exist_ok=True)
-    queues = [word for number in range(2) for word in ("-q", number)]
-    with started(folder, None, "suricata", "-c", rendered(folder, "suricata.yaml"), *queues):
-        while "Engine started" not in (folder / "suricata.log").read_text():
-            time.sleep(0.2)
+    with inspector(folder, "suricata", 0, 1), inspector(folder, "suricata-again", 2):
         admit(folder, seen=True)
         run("iptables-nft-restore", rendered(folder, "queue.rules"))
         try:

@@ -103,9 +103,7 @@ class Office:
 
     def gets(self, site: str) -> int:
         """HTTP status of a site at the organisation; 0 for nothing."""
-        asked = self.shell.machine.run(
-            f"curl -sk --max-time 4 --connect-timeout 2 --retry 1 -o /dev/null -w '%{{http_code}}' https://{site}/"
-        )
+        asked = self.shell.machine.run(f"curl -sk --max-time 4 -o /dev/null -w '%{{http_code}}' https://{site}/")
         return int(asked.stdout)
 
 

@@ -42,26 +42,22 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class User:
-    """Someone at a host of an organisation. Who is not taken up asks once more from another port, as browsers do: one
-    that was in use a moment ago waits (docs/gateway-protection.md#what-is-released)."""
+    """Someone at a host of an organisation."""
 
     shell: Any
 
     def shown(self, name: str, more: str = "") -> bytes | None:
         """The certificate that a site shows to OpenSSL, DER."""
-        look = (
-            f"timeout 8 openssl s_client -connect {name}:443 -servername {name} {more} </dev/null 2>/dev/null"
-            " | openssl x509 -outform DER 2>/dev/null | base64 -w0"
-        )
         done = self.shell.machine.run(
-            f'for time in 1 2; do seen=$({look}); [ -z "$seen" ] || break; done; echo "$seen"'
+            f"timeout 10 openssl s_client -connect {name}:443 -servername {name} {more} </dev/null 2>/dev/null"
+            " | openssl x509 -outform DER 2>/dev/null | base64 -w0"
         )
         return base64.b64decode(done.stdout) or None
 
     def ask(self, url: str, more: str = "") -> Answer:
         """An answer to curl, which trusts the internet's authorities and those of the gateways."""
         done = self.shell.machine.run(
-            f"cd {HERE} && rm -f body && curl -sS --max-time 8 --connect-timeout 3 --retry 1 --cacert trust.pem -o body"
+            f"cd {HERE} && rm -f body && curl -sS --max-time 8 --cacert trust.pem -o body"
             f" -w '%{{exitcode}} %{{http_code}} %{{http_version}}' {more} {url}; echo; cat body 2>/dev/null"
         )
         told, _, body = done.stdout.partition("\n")

@@ -2,8 +2,9 @@
 
 A question: `source`, `address`, and perhaps `name` (server name), `port` (443 and 8443 mean TLS), `path`, `trusts` (a
 file of roots: the certificate is checked), `proxy` (an address to ask by CONNECT), `connects` (the port that it is
-asked for), `from` (the user's own port), `seconds` (patience), `host` (another one than the name), `headers` (further
-lines of the request), `sends` (a body), `says` (what is sent instead of TLS and HTTP), `protocol` (tcp or udp),
+asked for), `from` (the user's own port), `resets` (leave by a reset, so that this port is free at once), `seconds`
+(patience), `host` (another one than the name), `headers` (further lines of the request), `sends` (a body), `says`
+(what is sent instead of TLS and HTTP), `protocol` (tcp or udp),
 `lasts` (leave after so many seconds), `after` (wait so many before), `encrypts` (show an encrypted server name beside
 `name`, RFC 9849, and leave once there is a certificate).
 An answer: `certificate` (DER, hexadecimal), `status`, `body` (its beginning), `length`, `silence` (the longest, in
@@ -16,6 +17,7 @@ import fcntl
 import json
 import socket
 import ssl
+import struct
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +26,8 @@ from typing import Any
 TLS = 443
 ENCRYPTED = (TLS, 8443)
 PORTS = "/run/ask.ports"
-"""How many were taken. Each question has a port of its own, for from one that was released a moment ago nothing may
-begin (docs/gateway-protection.md#what-is-released)."""
+"""How many were taken. Each question has a port of its own, for the scenario asks often: by chance one in some thousand
+would begin between ports that were released twice a moment ago (docs/gateway-protection.md#what-is-released)."""
 
 
 def take_ports(questions: list[dict[str, Any]]) -> None:
@@ -74,7 +76,10 @@ def _connect(question: dict[str, Any]) -> socket.socket:
         datagrams.connect((question["address"], question["port"]))
         return datagrams
     if "proxy" not in question:
-        return socket.create_connection((question["address"], question.get("port", TLS)), patience, source)
+        stream = socket.create_connection((question["address"], question.get("port", TLS)), patience, source)
+        if question.get("resets"):
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return stream
     stream = socket.create_connection((question["proxy"], 3128), patience, source)
     asked = f"{question['address']}:{question.get('connects', TLS)}"
     stream.sendall(f"CONNECT {asked} HTTP/1.1\r\nHost: {asked}\r\n\r\n".encode())

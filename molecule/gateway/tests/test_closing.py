@@ -159,6 +159,21 @@ def test_without_intrusion_prevention_what_it_released_goes_on_and_nothing_else(
     assert [(each["certificate"], each["body"]) for each in began] == [(None, "")] * len(began)
 
 
+@pytest.mark.clause("LQ-A3-6")
+@pytest.mark.usefixtures("restored")
+def test_what_is_the_second_processs_alone_does_not_begin_without_it(gateway: Gateway) -> None:
+    """Threat: what the first process takes for a connection that it released falls back to it."""
+    bank = {"name": gateway.sites["finance"], "port": 8443}
+    same = bank | {"from": 20964, "resets": True}
+    (released,) = gateway.ask(same)
+    gateway.host.check_output("systemctl stop suricata-again.service")
+    try:
+        again, other = gateway.ask(same | {"seconds": 2}, bank)
+    finally:
+        gateway.host.check_output("systemctl start suricata-again.service")
+    assert [each["status"] for each in (released, again, other)] == [200, None, 200]
+
+
 @pytest.fixture
 def full(gateway: Gateway, restored: None, request: pytest.FixtureRequest) -> Iterator[str]:
     """A set of the kernel's has room for one element, which somebody else has taken."""
@@ -201,13 +216,20 @@ def test_a_source_that_cannot_be_counted_begins_nothing(gateway: Gateway) -> Non
 
 
 @pytest.mark.clause("LQ-A3-6")
-@pytest.mark.parametrize("full", [("released", "198.19.41.77 . 1 . 198.19.41.77 . 1")], indirect=True, ids=["released"])
-@pytest.mark.usefixtures("full")
-def test_where_a_release_cannot_be_remembered_nothing_begins(gateway: Gateway) -> None:
-    """Threat: who fills the set then goes on from a port that intrusion prevention released, and does not look at."""
+@pytest.mark.parametrize(
+    "full",
+    [(name, "198.19.41.77 . 1 . 198.19.41.77 . 1") for name in ("released", "released_again")],
+    indirect=True,
+    ids=["first", "second"],
+)
+def test_where_a_release_cannot_be_remembered_nothing_begins(gateway: Gateway, full: str) -> None:
+    """Threat: who fills the set of either process then goes on from a port that it released, and does not look at."""
     bank = {"name": gateway.sites["finance"], "port": 8443}
+    port = {"from": 20965 if full == "released" else 20966}
+    if full == "released_again":
+        assert gateway.ask({"resets": True, **bank, **port})[0]["status"] == 200
     under_way, began, *after = gateway.ask(
-        {"path": "/short", "seconds": 8, **bank},
+        {"path": "/short", "seconds": 8, **bank, **port},
         bank,
         *({"after": 2, "seconds": 2, **each} for each in (bank, {"port": 80}, {"port": 8022})),
     )
@@ -222,6 +244,7 @@ DAEMONS = {
     "clamav-daemon.service": (200, 500, "hello\n"),
     "c-icap.service": (200, 500, "hello\n"),
     "suricata.service": (None, None, ""),
+    "suricata-again.service": (200, 403, "hello\n"),
 }
 
 

@@ -231,7 +231,7 @@ def test_the_log_says_how_it_was_decided_and_never_what_for(gateway: Gateway) ->
     gateway.host.run(f'timeout 20 sh -c "until {told}; do sleep 0.5; done"')
     clamd, *logs = (
         gateway.host.check_output(f"journalctl --since=@{began} --output=cat --unit={unit}")
-        for unit in ("clamav-daemon", "squid", "c-icap", "suricata")
+        for unit in ("clamav-daemon", "squid", "c-icap", "suricata", "suricata-again")
     )
     assert "Kepil.Test.EICAR" in clamd
     assert closed in logs[0], gateway.host.check_output(f"journalctl --since=@{began} --lines=100")

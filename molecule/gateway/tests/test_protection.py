@@ -77,15 +77,32 @@ def test_each_of_its_own_rules_drops_what_it_is_for(gateway: Gateway) -> None:
 
 
 @pytest.mark.clause("LQ-A3-6")
-def test_after_a_release_nothing_begins_between_the_same_ports(gateway: Gateway) -> None:
-    """Threat: a handshake, and then from the same port something else, which Suricata takes for what it released."""
+def test_what_begins_between_released_ports_is_looked_at_by_the_second_process(gateway: Gateway) -> None:
+    """Threat: a handshake, and then from the same port something else, which the first process takes for what it
+    released. By an exception, and by the proxy."""
+    began = gateway.host.check_output("date +%s")
+    ways = {20961: {"port": 8443}, 20962: {"port": 443}}
+    bank = {"name": gateway.sites["finance"], "resets": True}
+    released = gateway.ask(*({"from": port, **bank, **way} for port, way in ways.items()))
+    again = gateway.ask(*({"says": TEST, "seconds": 2, "from": port, **way} for port, way in ways.items()))
+    assert [each["status"] for each in released] == [200, 200]
+    assert [each["length"] for each in again] == [0, 0]
+    said = gateway.host.check_output(f"journalctl --unit=suricata-again --output=cat --since=@{began}")
+    alerts = [json.loads(line) for line in said.splitlines() if '"event_type":"alert"' in line]
+    seen = {(each["src_port"], each["alert"]["signature_id"], each["alert"]["action"]) for each in alerts}
+    assert {(port, 1000001, "blocked") for port in ways} <= seen, said
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_between_ports_that_both_processes_released_nothing_begins(gateway: Gateway) -> None:
+    """The second connection is answered. Threat: a third one, which both take for what they released."""
     reason = "LQ-A3-6: intrusion prevention would not look at it"
     before = counted(gateway, reason)
-    bank, same = {"name": gateway.sites["finance"], "port": 8443}, {"port": 8443, "from": 20961}
-    (released,) = gateway.ask(bank | same)
-    again, other = gateway.ask({"says": TEST, "seconds": 2, **same}, bank)
-    assert (released["status"], other["status"]) == (200, 200)
-    assert again["length"] == 0
+    bank = {"name": gateway.sites["finance"], "port": 8443}
+    same = bank | {"from": 20963, "resets": True}
+    released = [*gateway.ask(same), *gateway.ask(same)]
+    again, other = gateway.ask(same | {"seconds": 2}, bank)
+    assert [each["status"] for each in (*released, again, other)] == [200, 200, None, 200]
     assert counted(gateway, reason) > before
 
 
@@ -124,18 +141,29 @@ def test_it_tells_who_and_which_rule_and_never_what_for(gateway: Gateway) -> Non
 
 
 @pytest.mark.clause("LQ-A3-6")
-def test_it_has_no_rights_but_what_it_needs(gateway: Gateway) -> None:
-    """Threat: who finds a fault in its parsers owns the gateway. It is nobody's account, with one capability."""
-    said = gateway.host.check_output(
-        "systemctl show suricata --property=DynamicUser,NoNewPrivileges,ProtectSystem,CapabilityBoundingSet"
-    )
-    assert set(said.splitlines()) == {
-        "DynamicUser=yes",
-        "NoNewPrivileges=yes",
-        "ProtectSystem=strict",
-        "CapabilityBoundingSet=cap_net_admin",
-    }
-    assert int(gateway.host.check_output("ps -o uid= -C Suricata-Main")) > 60000
+def test_its_processes_have_no_rights_but_what_they_need(gateway: Gateway) -> None:
+    """Threat: who finds a fault in its parsers owns the gateway. Each is an account of its own, with one capability."""
+    for unit in ("suricata", "suricata-again"):
+        said = gateway.host.check_output(
+            f"systemctl show {unit} --property=DynamicUser,NoNewPrivileges,ProtectSystem,CapabilityBoundingSet"
+        )
+        assert set(said.splitlines()) == {
+            "DynamicUser=yes",
+            "NoNewPrivileges=yes",
+            "ProtectSystem=strict",
+            "CapabilityBoundingSet=cap_net_admin",
+        }
+    accounts = {int(each) for each in gateway.host.check_output("ps -o uid= -C Suricata-Main").split()}
+    assert len(accounts) == 2
+    assert min(accounts) > 60000
+
+
+def test_the_second_process_has_the_memory_that_is_stated_for_it(gateway: Gateway) -> None:
+    """Threat: two of them fill the gateway's memory. Both read one file; what differs, systemd's unit says."""
+    for setting, stated in (("flow.memcap", ("256mb", "32mb")), ("stream.reassembly.memcap", ("512mb", "64mb"))):
+        for unit, size in zip(("suricata", "suricata-again"), stated, strict=True):
+            said = gateway.host.check_output(f"suricatasc -c 'conf-get {setting}' /run/{unit}/command.socket")
+            assert json.loads(said)["message"] == size
 
 
 @pytest.mark.clause("LQ-A3-6")
@@ -284,7 +312,7 @@ def test_what_is_read_again_takes_no_connection_away(gateway: Gateway) -> None:
     }
     anew = "nft -f /etc/kepil/gateway/gateway.nft && iptables-nft-restore /etc/kepil/gateway/intrusion/queue.rules"
     changes = {
-        "settings": "systemctl reload squid suricata",
+        "settings": "systemctl reload squid suricata suricata-again",
         "rules": f"rm -f /run/kepil-gateway/applied && {anew} && systemctl start kepil-gateway-apply.service",
     }
     with ThreadPoolExecutor(1) as pool:

@@ -133,7 +133,7 @@ def test_who_cannot_be_remembered_gets_nothing() -> None:
 @pytest.mark.clause("LQ-A3-6", "GW-13")
 def test_a_set_that_is_full_opens_nothing() -> None:
     """Threat: a full set ends its rule, so that limits count nobody more, or a release is not remembered: then nothing
-    begins, for it may be what Suricata does not look at. `routed` may be full: it only lets the SYN proxy stand in, and
+    begins, for it may be what neither Suricata looks at. `routed` may be full: it only lets the SYN proxy stand in, and
     the limits of a source hold without it. `unremembered` holds no more than there are protocols."""
     text, met = rendered("gateway.nft"), set()
     for name in re.findall(r"chain (\w+) \{", text):
@@ -143,8 +143,9 @@ def test_a_set_that_is_full_opens_nothing() -> None:
                 continue
             condition, filled, key = found.groups()
             met.add(filled)
-            what_then = "update @unremembered { meta l4proto }" if filled == "released" else "counter drop"
-            if filled in ("held", "opening", "released"):
+            release = filled in ("released", "released_again")
+            what_then = "update @unremembered { meta l4proto }" if release else "counter drop"
+            if release or filled in ("held", "opening"):
                 assert following.startswith(f"{condition}{key} != @{filled} {what_then}"), name
     assert met == set(re.findall(r"set (\w+) \{[^}]*flags dynamic", text))
     assert "ct state new meta l4proto @unremembered counter drop" in "\n".join(chain("limited"))
@@ -169,30 +170,57 @@ def test_what_is_released_was_seen_first_and_only_suricata_releases() -> None:
     """Threat: who can make a packet look released goes past it. The bit comes from Suricata's verdict to the
     connection, and from there to packets as the mark that the firewall asks for; nothing else sets it."""
     lines = [line for line in rendered("queue.rules").splitlines() if "PREROUTING -i users0" in line]
-    save, restore, seen, *_, queue = (line.partition("users0 ")[2] for line in lines)
+    save, restore, seen, *_, again, queue = (line.partition("users0 ")[2] for line in lines)
     assert save == "-m mark --mark 0x20/0x20 -j CONNMARK --set-xmark 0x20/0x20"
     assert restore == "-m connmark --mark 0x20/0x20 -j MARK --set-xmark 0x10/0x10"
     assert seen == "-m mark --mark 0x10/0x10 -j RETURN"
-    assert "NFQUEUE" in queue
+    assert again == "-m connmark --mark 0x40/0x40 -j NFQUEUE --queue-num 2"
+    assert queue == "-j NFQUEUE --queue-balance 0:1"
     assert suricata()["nfq"]["bypass-mark"] == suricata()["nfq"]["bypass-mask"] == 0x20
     assert suricata()["app-layer"]["protocols"]["tls"]["encryption-handling"] == "bypass"
-    assert not re.search(r"mark set [^ ]*0x20|ct mark", rendered("gateway.nft"))
+    text = rendered("gateway.nft")
+    assert "mark set 0x20" not in text
+    assert re.findall(r"ct mark set .*?(?= comment)", text) == ["ct mark set ct mark | 0x40"]
 
 
 @pytest.mark.clause("LQ-A3-6")
-def test_between_the_same_ports_nothing_begins_while_suricata_takes_it_for_what_it_released() -> None:
-    """Threat: a handshake, then from the same port something else, which Suricata would not look at for 100 seconds."""
-    first, *_ = chain("limited")
-    assert first.startswith("ct state new ip saddr . th sport . ip daddr . th dport @released counter drop")
+def test_nothing_begins_that_suricata_takes_for_what_it_released() -> None:
+    """Threat: a handshake, then from the same port something else, which Suricata would not look at for 100 seconds.
+    The second process does, and remembers for itself; what neither would look at is dropped. The partner may have told
+    the mark, so the second one's memory counts wherever it is there."""
+    ports = "ip saddr . th sport . ip daddr . th dport"
+    first, second, *_ = chain("limited")
+    assert first.startswith(f"ct state new {ports} @released ct mark set ct mark | 0x40")
+    assert second.startswith(f"ct state new ct mark & 0x40 == 0x40 {ports} @released_again counter drop")
     for name, key in (
         ("onward", "ip saddr . th sport . ip daddr . th dport"),
         ("answers", "ip daddr . th dport . ip saddr . th sport"),
     ):
         lines = chain(name)
-        (told,) = (line for line in lines if "update @released" in line)
-        assert f"& 0x20 == 0x20 update @released {{ {key} }}" in told
-        assert not any("accept" in line for line in lines[1 : lines.index(told)])
-    assert "timeout 2m" in rendered("gateway.nft").partition("set released {")[2].partition("}")[0]
+        for remembers, bit in (("released", "0x0"), ("released_again", "0x40")):
+            (told,) = (line for line in lines if f"update @{remembers} " in line)
+            assert f"& 0x20 == 0x20 ct mark & 0x40 == {bit} update @{remembers} {{ {key} }}" in told
+            assert not any("accept" in line for line in lines[1 : lines.index(told)])
+            assert "timeout 2m" in rendered("gateway.nft").partition(f"set {remembers} {{")[2].partition("}")[0]
+
+
+@pytest.mark.clause("LQ-A3-6")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_each_queue_has_one_process_and_each_process_what_is_its_own(threads: int) -> None:
+    """Threat: a queue that nobody reads takes users' packets for good; two processes take each other's socket."""
+    processes = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))["__gateway_intrusion_processes"]
+    units = [rendered("suricata.service", item=_trusted(each), gateway_intrusion_threads=threads) for each in processes]
+    read = [[int(number) for number in re.findall(r" -q (\d+)", each)] for each in units]
+    assert read == [list(range(threads)), [threads]]
+    filled = re.findall(
+        r"-i users0 .*--queue-(?:num|balance) (\S+)", rendered("queue.rules", gateway_intrusion_threads=threads)
+    )
+    assert filled == [str(threads), "0" if threads == 1 else f"0:{threads - 1}"]
+    for setting in ("User=", "RuntimeDirectory=", "-l ", "unix-command.filename=", "reload-rules "):
+        first, second = (re.findall(rf"{setting}(\S+)", each) for each in units)
+        assert first != second
+        assert [each.replace("-again", "") for each in second] == first
+    assert ["--set flow.memcap=" in each for each in units] == [False, True]
 
 
 @pytest.mark.clause("LQ-A3-6")
@@ -210,9 +238,11 @@ def suricata(**changes: Any) -> dict[str, Any]:
 
 def test_its_mark_disturbs_no_other() -> None:
     marks = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
-    divert, seen, released = (int(marks[f"__gateway_{name}_mark"], 16) for name in ("divert", "seen", "released"))
+    divert, seen, released, again = (
+        int(marks[f"__gateway_{name}_mark"], 16) for name in ("divert", "seen", "released", "again")
+    )
     forward = int(GIVEN["base_firewall_forward_mark"], 16)
-    assert divert & seen == forward & seen == seen & released == (divert | forward) & released == 0
+    assert divert & seen == forward & seen == seen & released == (divert | forward) & released == again & released == 0
     assert suricata()["nfq"]["repeat-mark"] == suricata()["nfq"]["repeat-mask"] == seen
 
 
@@ -252,9 +282,9 @@ def test_what_holds_the_pair_together_comes_back_and_takes_nothing_at_once() -> 
 def test_a_busy_gateway_is_none_that_is_down() -> None:
     """Threat: a check that ends after a second says no on both gateways at once, and nobody has the address. Two noes
     and VRRP's own silence are under the three seconds that a fail-over may take."""
-    checks = re.findall(r"vrrp_script \w+ \{(.*?)\}", rendered("keepalived.conf"), re.DOTALL)
+    checks = re.findall(r"vrrp_script \S+ \{(.*?)\}", rendered("keepalived.conf"), re.DOTALL)
     stated = [dict(re.findall(r"(interval|timeout|fall) (\d+)", each)) for each in checks]
-    assert len(stated) == 2
+    assert len(stated) == 3
     for check in stated:
         interval, timeout, fall = (int(check[name]) for name in ("interval", "timeout", "fall"))
         assert timeout >= 5 * interval
