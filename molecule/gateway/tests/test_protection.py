@@ -107,6 +107,17 @@ def test_between_ports_that_both_processes_released_nothing_begins(gateway: Gate
 
 
 @pytest.mark.clause("LQ-A3-6")
+def test_rules_that_are_loaded_anew_remember_what_was_released(gateway: Gateway) -> None:
+    """Threat: a converge, after which what begins between released ports is taken for what was released."""
+    bank = {"name": gateway.sites["finance"], "port": 8443, "from": 20967, "resets": True}
+    statuses = [each["status"] for _ in range(2) for each in gateway.ask(bank)]
+    folder = "/etc/kepil/gateway"
+    gateway.host.check_output(f"kepil-gateway-rules {folder}/gateway.nft {folder}/intrusion/queue.rules")
+    statuses += [each["status"] for each in gateway.ask(bank | {"seconds": 2}, bank | {"from": 20968})]
+    assert statuses == [200, 200, None, 200]
+
+
+@pytest.mark.clause("LQ-A3-6")
 def test_quic_does_not_pass(gateway: Gateway) -> None:
     """Threat: browsers that speak UDP go round the proxy."""
     reason = "QUIC goes round all of it"
