@@ -244,6 +244,7 @@ def test_a_backup_is_restored_to_the_second_module(ceremonies: Ceremonies, on: C
     assert not [path for path in bundle.rglob("*") if path.is_file() and path.read_bytes() == wrapped.read_bytes()]
 
 
+@pytest.mark.long
 @pytest.mark.clause("CP-6.1")
 def test_killed_in_the_middle_of_an_act_it_goes_on(ceremonies: Ceremonies) -> None:
     """Killed when the key is made, and neither record nor journal says so yet."""
