@@ -6,10 +6,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kepil.change.record import Record
 from kepil.errors import KepilError
+
+if TYPE_CHECKING:  # a record brings what validates it, which takes longer than all else here, at each start of Ansible
+    from kepil.change.record import Record
 
 LISTS_ONLY = ("listhosts", "listtasks", "listtags", "syntax")
 """With one of these Ansible reads and prints; it reaches no host."""
