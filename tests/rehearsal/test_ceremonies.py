@@ -266,6 +266,7 @@ def test_killed_in_the_middle_of_an_act_it_goes_on(ceremonies: Ceremonies) -> No
 
 
 @pytest.mark.long
+@pytest.mark.timeout(2400)  # four converges and three ceremonies
 @pytest.mark.clause("CP-5.6")
 def test_keys_that_follow_go_into_service(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
     """Re-key, renewal, the day, and the end of the old unit's key, as docs/ceremonies.md has them (Generations)."""
@@ -381,6 +382,7 @@ def test_a_compromised_key_is_revoked_and_gone_everywhere(ceremonies: Ceremonies
 
 
 @pytest.mark.long
+@pytest.mark.timeout(2400)  # three converges and two ceremonies
 @pytest.mark.clause("CP-5.7")
 def test_a_new_key_takes_the_compromised_ones_place(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
     """Compromise, issuing, authority, status, converge: who goes another way is told which."""
