@@ -209,3 +209,20 @@ def test_nothing_goes_to_or_comes_from_the_offline_root_but_on_a_medium() -> Non
     carried = {pair for pair in reached(names, {"leave.yml", "arrive.yml"}) if pair[1].startswith("carry_")}
     assert {"sign.yml", "root.yml", "crl.yml", "first_crl.yml"} <= names
     assert carried == {("certify.yml", "carry_out.yml")}
+
+
+def tasks_of(content: Any) -> Iterator[dict[str, Any]]:
+    """Every task of a playbook or a file of tasks."""
+    for each in content:
+        yield each
+        for inside in ("tasks", "block", "rescue", "always"):
+            yield from tasks_of(each.get(inside, []))
+
+
+@pytest.mark.parametrize("file", [*PLAYBOOKS.glob("*.yml"), *STEPS.glob("*.yml")], ids=lambda file: file.stem)
+def test_what_is_included_in_a_loop_has_a_variable_of_its_own(file: Path) -> None:
+    """Threat: variables are made up when they are used, and a loop inside then puts its own `item` into them."""
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for task in tasks_of(content if isinstance(content, list) else []):
+        if "ansible.builtin.include_tasks" in task and "loop" in task:
+            assert "loop_var" in task.get("loop_control", {}), task["name"]
