@@ -219,7 +219,7 @@ def tasks_of(content: Any) -> Iterator[dict[str, Any]]:
             yield from tasks_of(each.get(inside, []))
 
 
-@pytest.mark.parametrize("file", [*PLAYBOOKS.glob("*.yml"), *STEPS.glob("*.yml")], ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted([*PLAYBOOKS.glob("*.yml"), *STEPS.glob("*.yml")]), ids=lambda file: file.stem)
 def test_what_is_included_in_a_loop_has_a_variable_of_its_own(file: Path) -> None:
     """Threat: variables are made up when they are used, and a loop inside then puts its own `item` into them."""
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
