@@ -6,6 +6,7 @@ umask 077
 export SOFTHSM2_CONF="/etc/kepil/hsm/$PARTITION.conf"
 pin=$PINS/hsm-$PARTITION.pin
 install -d -m 0700 "$PINS"
+[ -z "$CEREMONY" ] || printf '%s' "$CEREMONY" > "/var/lib/kepil-hsm/$PARTITION/begun" # until it is on record (clear_token.sh)
 [ -s "$pin" ] || openssl rand -hex 16 > "$pin"
 export SO_PIN="$(openssl rand -hex 16)" USER_PIN="$(cat "$pin")"
 hsm() { runuser -u kepil-hsm -- pkcs11-tool --module "$MODULE" "$@"; }
