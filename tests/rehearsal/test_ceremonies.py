@@ -214,10 +214,12 @@ true
 
 
 def assert_closed(on: Callable[[str], Any]) -> None:
-    """Nothing on the root's host opens its module, and nothing anywhere sets another PIN."""
+    """Nothing on the root's host opens its module, and nothing anywhere sets a PIN or has a token made anew."""
     assert on("root01")(CLOSED_MODULE) == ""
     for name in ("hsm01", "hsm02"):
         assert "so-pin" not in on(name)("ls /etc/kepil/credentials")
+    for name in ("root01", "hsm01"):
+        assert on(name)("find /var/lib/kepil-hsm -name begun") == ""
 
 
 @pytest.mark.clause("CP-6.4")

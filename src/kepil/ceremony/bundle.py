@@ -65,8 +65,8 @@ def pack(folder: Path, bundle: Path) -> Seal:
     shutil.rmtree(fresh, ignore_errors=True)  # what an interrupted run left
     _copy(ceremony, fresh)
     entries, course = ceremony.journal.entries(), ceremony.course
-    render.write_documents(fresh / DOCUMENTS, "script", render.scripts(course.plan))
-    render.write_documents(fresh / DOCUMENTS, "minutes", render.all_minutes(entries))
+    papers = {"script": render.scripts(course.plan), "minutes": render.all_minutes(entries)}
+    render.write_documents(fresh / DOCUMENTS, papers)
     seal = Seal(ceremony=course.ceremony, head=course.head, form=render.form(), files=contents(fresh))
     write_once(fresh / SEAL, seal.content)
     fresh.rename(bundle)

@@ -165,7 +165,7 @@ def _script(arguments: argparse.Namespace) -> int:
     from kepil.ceremony.plan import read_plan
 
     plan = read_plan(arguments.plan)
-    for path in write_documents(arguments.out, f"script-{plan.id}", scripts(plan)):
+    for path in write_documents(arguments.out, {f"script-{plan.id}": scripts(plan)}):
         print(path)
     return 0
 

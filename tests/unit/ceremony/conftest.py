@@ -161,7 +161,9 @@ class Hall:
 def quick_pdf(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """No fonts are embedded but where the pages themselves are looked at, and in `made`: that takes longest of all."""
     if "test_documents" not in request.node.nodeid:
-        monkeypatch.setattr(render, "pdf", lambda html: b"%PDF of " + sha256(html.encode()).digest())
+        monkeypatch.setattr(
+            render, "pdfs", lambda pages: [b"%PDF of " + sha256(page.encode()).digest() for page in pages]
+        )
 
 
 @pytest.fixture(scope="session")

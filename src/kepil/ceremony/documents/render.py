@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 from importlib.resources import files
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +70,23 @@ def pdf(html: str) -> bytes:
     return made
 
 
-def write_documents(folder: Path, name: str, pages: dict[Language, str]) -> list[Path]:
-    """`NAME.LANGUAGE.html` and `.pdf` for each page, each written once. Raises DocumentError."""
+def pdfs(pages: Sequence[str]) -> list[bytes]:
+    """Each page as PDF, in order. One costs a processor about a second: as many are made at a time as there are."""
+    with ProcessPoolExecutor(min(len(pages), os.cpu_count() or 1), mp_context=get_context("fork")) as pool:
+        return list(pool.map(pdf, pages))
+
+
+def write_documents(folder: Path, documents: Mapping[str, Mapping[Language, str]]) -> list[Path]:
+    """`NAME.LANGUAGE.html` and `.pdf` for each page of each document by its name, each written once.
+
+    Raises DocumentError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    pages = {f"{name}.{language}": html for name, one in documents.items() for language, html in one.items()}
     written: list[Path] = []
-    for language, html in pages.items():
-        for suffix, content in (("html", html.encode()), ("pdf", pdf(html))):
-            path = folder / f"{name}.{language}.{suffix}"
+    for (stem, html), printed in zip(pages.items(), pdfs(list(pages.values())), strict=True):
+        for suffix, content in (("html", html.encode()), ("pdf", printed)):
+            path = folder / f"{stem}.{suffix}"
             write_once(path, content)
             written.append(path)
     return written
