@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 from importlib.resources import files
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,7 @@ def pdf(html: str) -> bytes:
 
 def pdfs(pages: Sequence[str]) -> list[bytes]:
     """Each page as PDF, in order. One costs a processor about a second: as many are made at a time as there are."""
-    with ProcessPoolExecutor(min(len(pages), os.cpu_count() or 1), mp_context=get_context("fork")) as pool:
+    with ProcessPoolExecutor(min(len(pages), os.cpu_count() or 1)) as pool:
         return list(pool.map(pdf, pages))
 
 
