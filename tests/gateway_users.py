@@ -97,6 +97,12 @@ def opened_during(gateway: Gateway, change: str, **further: dict[str, Any]) -> d
     return answers
 
 
+def flood(gateway: Gateway, port: int, count: int) -> None:
+    """First packets of connections from the enrolled user to the good origin."""
+    source, address = gateway.users["enrolled"], gateway.origins["good"]
+    gateway.host.check_output(f"ip netns exec users python3 /srv/flood.py {source} {address} {port} {count}")
+
+
 def digest(certificate: str | None) -> str:
     """A certificate in few letters, for messages."""
     return hashlib.sha256(bytes.fromhex(certificate)).hexdigest()[:16] if certificate else "none"

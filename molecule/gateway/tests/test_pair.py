@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import testinfra
 
-from tests.gateway_users import Gateway, eventually
+from tests.gateway_users import Gateway, eventually, flood
 
 testinfra_hosts = ["ansible://gw01"]
 ACTIVE = "/run/kepil-gateway/active"
@@ -131,6 +132,16 @@ def bring_back(host: Any) -> None:
 FAIL_OVER = 3
 """Seconds that a fail-over may take."""
 
+OPENED_IN_A_FLOOD = range(61000, 61040)
+"""From these ports."""
+
+PROXIED = f"""table inet proxied {{
+  set ports {{ type inet_service; }}
+  chain seen {{ type filter hook prerouting priority raw + 1;
+    tcp sport {OPENED_IN_A_FLOOD[0]}-{OPENED_IN_A_FLOOD[-1]} tcp flags & (syn | ack) == syn ct state untracked add @ports {{ tcp sport }}; }}
+}}"""
+"""Remembers who was left to the SYN proxy."""
+
 
 @pytest.mark.clause("GW-2")
 def test_what_is_routed_outlives_its_gateway_and_what_is_proxied_begins_anew(
@@ -164,6 +175,37 @@ def test_what_is_routed_outlives_its_gateway_and_what_is_proxied_begins_anew(
     assert spliced["certificate"] == gateway.certificate(sites["spliced"])
     assert replace(gateway, host=second).issued(inspected["certificate"])
     assert max(routed["silence"], *took.values()) < FAIL_OVER
+    eventually(lambda: holds(host, address) and not holds(second, address), 20)
+
+
+@pytest.mark.clause("LQ-A3-6")
+def test_what_the_syn_proxy_opened_outlives_its_gateway(gateway: Gateway, host: Any, second: Any, address: str) -> None:
+    """The partner knows by how much sequence numbers and clocks of both sides differ, too. Of those who open in a flood
+    the proxy is met by most, and not by all."""
+    eventually(lambda: holds(host, address), 20)
+    going_on = {"port": 8024, "says": "go on", "lasts": 12, "seconds": 10, "source": gateway.users["moving"]}
+    host.check_output(f"nft '{PROXIED}'")
+    try:
+        flood(gateway, 8024, 1500)
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(gateway.ask, *({**going_on, "from": port} for port in OPENED_IN_A_FLOOD))
+            eventually(lambda: known(second, gateway.users["moving"], 8024), 10)
+            time.sleep(2)  # all of them
+            cut_off(host)
+            try:
+                eventually(lambda: holds(second, address), 20)
+                answers = dict(zip(OPENED_IN_A_FLOOD, asked.result(), strict=True))
+            finally:
+                bring_back(host)
+        seen = json.loads(host.check_output("nft --json list set inet proxied ports"))
+    finally:
+        host.check_output("nft delete table inet proxied")
+    proxied = {port: answers[port] for one in seen["nftables"] for port in one.get("set", {}).get("elem", [])}
+    silent = [each["silence"] for each in proxied.values()]
+    print(f"of {len(proxied)} that the SYN proxy opened the longest silence lasted {max(silent)} s")
+    assert len(proxied) >= 10
+    assert [each["error"] for each in answers.values()] == [None] * len(answers)
+    assert max(silent) < FAIL_OVER
     eventually(lambda: holds(host, address) and not holds(second, address), 20)
 
 

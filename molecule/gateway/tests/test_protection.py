@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway_users import Gateway, counted, eventually, opened_during
+from tests.gateway_users import Gateway, counted, eventually, flood, opened_during
 
 testinfra_hosts = ["ansible://gw01"]
 TEST = "KEPIL-INTRUSION-TEST"
@@ -38,12 +38,6 @@ OWN_RULES: dict[str, tuple[int, dict[str, Any]]] = {
     "mining, by an exception": (1000022, {"port": 8024, "says": '{"method": "mining.subscribe"}', "lasts": 1}),
     "SSL 3": (1000023, {"says": HELLO_SSL3}),
 }
-
-
-def flood(gateway: Gateway, port: int, count: int) -> None:
-    """First packets of connections from the enrolled user to the good origin."""
-    source, address = gateway.users["enrolled"], gateway.origins["good"]
-    gateway.host.check_output(f"ip netns exec users python3 /srv/flood.py {source} {address} {port} {count}")
 
 
 @pytest.mark.clause("LQ-A3-6")
