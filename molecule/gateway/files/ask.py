@@ -7,8 +7,8 @@ asked for), `from` (the user's own port), `resets` (leave by a reset, so that th
 (what is sent instead of TLS and HTTP), `protocol` (tcp or udp),
 `lasts` (leave after so many seconds), `after` (wait so many before), `encrypts` (show an encrypted server name beside
 `name`, RFC 9849, and leave once there is a certificate).
-An answer: `certificate` (DER, hexadecimal), `status`, `body` (its beginning), `length`, `silence` (the longest, in
-seconds), `began` and `ended` (seconds since 1970), `error`.
+An answer: `certificate` (DER, hexadecimal), `status`, `body` (its beginning), `length`, `silence` (the longest after
+its first part, in seconds), `began` and `ended` (seconds since 1970), `error`.
 """
 
 from __future__ import annotations
@@ -150,9 +150,10 @@ def _fetch(question: dict[str, Any], stream: socket.socket, found: dict[str, Any
     began = last = time.monotonic()
     try:
         while part := stream.recv(65536):
-            received += part
             now = time.monotonic()
-            found["silence"], last = max(found["silence"], round(now - last, 2)), now
+            if received:
+                found["silence"] = max(found["silence"], round(now - last, 2))
+            received, last = received + part, now
             if now - began > question.get("lasts", float("inf")):
                 break
     finally:
