@@ -106,6 +106,7 @@ def _open_shares(arguments: argparse.Namespace) -> int:
         raise ActError(f"{arguments.shares}: {enough} shares are needed, and of those who are here {held} holds one")
     opened = {file.stem: decrypt(pem.unarmor(file.read_bytes())[2], key) for file, key in keys.items() if key}
     if arguments.record:
+        arguments.record.parent.mkdir(exist_ok=True)
         arguments.record.write_text(json.dumps({"threshold": enough, "holders": list(opened)}), encoding="utf-8")
     print(json.dumps(list(opened.values())))
     return 0

@@ -102,7 +102,7 @@ token_slots() {{ echo '  serial num         : 0a1b'; }}
         },
         "tasks": [{"ansible.builtin.include_tasks": "key.yml"}],
     }
-    (tmp_path / "ansible.cfg").write_text("[defaults]\n")
+    (tmp_path / "ansible.cfg").write_text(f"[defaults]\naction_plugins = {PROJECT / 'plugins/action'}\n")
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
     return tmp_path
 
