@@ -58,7 +58,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
 def write_once(path: Path, content: str) -> None:
     """Write a file as a whole, and never over another (FileExistsError)."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    lacking = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for folder in lacking:
+        folder.chmod(0o755)  # whatever the umask is
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", encoding="utf-8") as file:
         file.write(content)
         file.flush()

@@ -30,6 +30,7 @@ def play(tmp_path: Path) -> Any:
             [Path(sys.executable).parent / "ansible-playbook", "--inventory", inventory, *options, playbook],
             cwd=PROJECT,
             env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")},
+            umask=0o077,
             capture_output=True,
             text=True,
             check=False,
@@ -40,14 +41,15 @@ def play(tmp_path: Path) -> Any:
 
 
 def test_a_record_is_written_once(play: Any, tmp_path: Path) -> None:
-    """Threat: a second run takes a record's place. Its folder is made; nothing else lies there; anybody may read it."""
+    """Threat: a second run takes a record's place. Its folder is made; nothing else lies there; anybody may read both."""
     record = tmp_path / "keys/krnca.json"
     task = {"kepil_record": {"path": str(record), "content": "first\n"}}
     status, said = play(task, options=("--check", "--diff"))
     assert (status, record.parent.exists()) == (0, False)
     assert "+first" in said
     assert "changed=1" in play(task)[1]
-    assert (record.read_text(), stat.S_IMODE(record.stat().st_mode)) == ("first\n", 0o644)
+    assert record.read_text() == "first\n"
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (record, record.parent)] == [0o644, 0o755]
     task["kepil_record"]["content"] = "second\n"
     assert "changed=0" in play(task)[1]
     assert record.read_text() == "first\n"
