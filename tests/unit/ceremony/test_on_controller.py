@@ -41,7 +41,7 @@ def play(tmp_path: Path) -> Any:
 
 
 def test_a_record_is_written_once(play: Any, tmp_path: Path) -> None:
-    """Threat: a second run takes a record's place. Its folder is made; nothing else lies there; anybody may read both."""
+    """Threat: a second run takes a record's place. Nothing else lies in its folder, and anybody may read both."""
     record = tmp_path / "keys/krnca.json"
     task = {"kepil_record": {"path": str(record), "content": "first\n"}}
     status, said = play(task, options=("--check", "--diff"))
