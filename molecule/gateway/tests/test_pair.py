@@ -185,7 +185,7 @@ def test_what_the_syn_proxy_opened_outlives_its_gateway(gateway: Gateway, host: 
     open at once find a token at most, however busy the machine is; the others meet the proxy."""
     eventually(lambda: holds(host, address), 20)
     # no ports that an origin remembers, should this run twice within a minute
-    first = random.randrange(61000, 65000, 100)  # noqa: S311
+    first = random.randrange(61000, 65000, 100)  # noqa: S311 -- a port is no secret
     ports = range(first, first + 100)
     going_on = {"port": 8024, "says": "go on", "lasts": 14, "seconds": 10, "source": gateway.users["moving"]}
     host.check_output(f"nft '{REMEMBER.format(ports[0], ports[-1])}'")

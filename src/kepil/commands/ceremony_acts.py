@@ -22,9 +22,6 @@ class ActError(KepilError):
 
 def register(verbs: Any) -> None:
     """Add the verbs to the noun."""
-    lint = verbs.add_parser("lint", help="lint a certificate, a CRL or a draft; exit 0 if nothing is found")
-    lint.add_argument("file", type=Path, metavar="FILE", help="a CRL's name ends in .crl")
-    lint.set_defaults(run=_lint)
     split = verbs.add_parser("split", help="split activation data; threshold and certificates come as JSON on stdin")
     _add_pin(split)
     split.set_defaults(run=_split)
@@ -53,13 +50,6 @@ def _add_pin(parser: argparse.ArgumentParser) -> None:
 
 def _add_threshold(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", required=True, type=int, metavar="N", help="how many shares open it")
-
-
-def _lint(arguments: argparse.Namespace) -> int:
-    from kepil.ceremony.pkilint import lint_draft
-
-    print(json.dumps(lint_draft(arguments.file)))
-    return 0
 
 
 def _split(arguments: argparse.Namespace) -> int:
