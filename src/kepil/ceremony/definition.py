@@ -31,11 +31,14 @@ Side = Literal["estate", "root"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
 """The two sides of the air gap: hosts that have a network, and the offline root's."""
 
-Each = Annotated[str, StringConstraints(pattern=r"^(root|((next|past|other)-)?(issuing|ocsp|tsp))$")]
+Each = Annotated[
+    str, StringConstraints(pattern=r"^((chosen-)?root|((next|past|other|served|chosen)-)?(issuing|ocsp|tsp))$")
+]
 """A member of every hierarchy that the environment has, in the generation that issues.
 
 `next` are those that shall follow, as `pki_generations` has them; `past` those on record that it names no more; `other`
-all on record but the ones that issue.
+all on record but the ones that issue; `served` all that it names, of those that shall follow the ones on record; `chosen`
+those of the issuing CAs for which the plan is made, of whatever generation: of the ones that issue where none is named.
 """
 
 

@@ -70,28 +70,39 @@ class Plan(Document):
 
 @dataclass(frozen=True)
 class Members:
-    """The members of an environment's hierarchies in all their generations, and the names of the keys on record."""
+    """The members of an environment's hierarchies in all their generations, and the names of the keys on record.
+
+    `issuing` names the issuing CAs that are chosen; empty means those that issue.
+    """
 
     hierarchies: Mapping[str, Any]
     made: Sequence[Authority]
     recorded: Collection[str]
+    issuing: Collection[str] = ()
 
     def words(self, each: Each) -> Iterator[dict[str, str]]:
-        """What `{name}` and the like stand for, for each such member.
+        """What `{name}` and the like stand for, for each such member, once.
 
         `{issuing}` is the CA of its generation, which certifies it; `{before}` the one that issues now.
         """
         which, _, kind = cast(tuple[str, str, Kind], each.rpartition("-"))
         issuing = {one["family"]: one["issuing"]["name"] for one in self.made if one["stage"] == "current"}
+        named: dict[str, dict[str, str]] = {}
         for authority in self.made:
             names = {one: authority[one]["name"] for one in get_args(Kind) if one in authority}
             names["before"] = issuing[authority["family"]]
-            for member in self._chosen(authority, which, kind):
-                yield {**names, "name": member["name"], "family": authority["family"], "partition": member["partition"]}
+            for member in self._meant(authority, which, kind):
+                own = {"name": member["name"], "family": authority["family"], "partition": member["partition"]}
+                named.setdefault(member["name"], {**names, **own})
+        yield from named.values()
 
-    def _chosen(self, authority: Authority, which: str, kind: Kind) -> Iterable[Mapping[str, Any]]:
+    def _meant(self, authority: Authority, which: str, kind: Kind) -> Iterable[Mapping[str, Any]]:
         stage, renewed = authority["stage"], authority["renewal"]
         match which:
+            case "served" if self._served(authority, kind):
+                return [authority[kind]]
+            case "chosen" if self._served(authority, kind) and self._chosen(authority):
+                return [authority[kind]]
             case "next" if stage == "next":
                 return [authority[kind]]
             case "next" if kind in renewed:
@@ -103,6 +114,12 @@ class Members:
             case "other" if stage == "current":
                 return self._recorded(authority, kind, {authority[kind]["name"]})
         return []
+
+    def _served(self, authority: Authority, kind: Kind) -> bool:
+        return kind in authority and (authority["stage"] != "next" or authority[kind]["name"] in self.recorded)
+
+    def _chosen(self, authority: Authority) -> bool:
+        return authority["issuing"]["name"] in self.issuing if self.issuing else authority["stage"] == "current"
 
     def _recorded(self, authority: Authority, kind: Kind, but: Container[str]) -> Iterable[Mapping[str, Any]]:
         hierarchy = {authority["family"]: self.hierarchies[authority["family"]]}
@@ -116,15 +133,17 @@ def make_plan(
     generations: Mapping[str, Any] | None = None,
     recorded: Collection[str] = (),
     used: Collection[str] = (),
+    issuing: Collection[str] = (),
 ) -> Plan:
     """The plan for an environment's hierarchies, as they are known, in the generations of its `pki_generations`.
 
-    `recorded` names the keys of the environment that are on record, `used` those that were destroyed. Raises
-    DefinitionError where it cannot work, or has nothing to act on; ProfileError for generations that contradict each
-    other.
+    `recorded` names the keys of the environment that are on record, `used` those that were destroyed, `issuing` the
+    issuing CAs that it is about, where it is not about those that issue. Raises DefinitionError where it cannot work,
+    or has nothing to act on; ProfileError for generations that contradict each other.
     """
-    members = Members(hierarchies, authorities(hierarchies, generations or {}), recorded)
+    members = Members(hierarchies, authorities(hierarchies, generations or {}), recorded, issuing)
     _refuse_used(definition, members, used)
+    _refuse_unknown(definition, members)
     try:
         plan = Plan(
             id=definition.id,
@@ -164,6 +183,18 @@ def _refuse_used(definition: Definition, members: Members, used: Collection[str]
     for name in sorted(words["name"] for each in coming for words in members.words(each) if words["name"] in used):
         raise DefinitionError(
             f"{definition.id}: {name} was the name of a key that was destroyed: take a higher number in pki_generations"
+        )
+
+
+def _refuse_unknown(definition: Definition, members: Members) -> None:
+    """A chosen issuing CA is one that the environment has, in a ceremony that is about chosen ones."""
+    if members.issuing and not any(step.each and step.each.startswith("chosen-") for step in definition.steps):
+        raise DefinitionError(f"{definition.id}: {', '.join(members.issuing)}: it is not about chosen issuing CAs")
+    there = [words["name"] for words in members.words("served-issuing")]
+    if unknown := [name for name in members.issuing if name not in there]:
+        raise DefinitionError(
+            f"{definition.id}: no issuing CA {', '.join(unknown)}: pki_generations has {', '.join(there)} "
+            "(docs/ceremonies.md, Generations)"
         )
 
 

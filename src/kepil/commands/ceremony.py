@@ -105,6 +105,9 @@ def _add_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help=f"of a ceremony: {SCRIPTS} has them")
     parser.add_argument("--environment", default="development", metavar="NAME", help="default: development")
     parser.add_argument("--families", metavar="LIST", help="of hierarchies, as rsa,gost; default: the environment's")
+    parser.add_argument(
+        "--issuing", metavar="LIST", help="issuing CAs that `compromise` is about, as nca-rsa-2; default: those that issue"
+    )
 
 
 def _add_anchors(parser: argparse.ArgumentParser) -> None:
@@ -123,26 +126,28 @@ def _add_language(parser: argparse.ArgumentParser) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    made = _planned(arguments.name, arguments.environment, arguments.families)
+    made = _planned(arguments)
     _refuse_unreached(made)
     made.write(arguments.out)
     print(f"{arguments.out}: {len(made.steps)} steps, SHA-256 {made.sha256}")
     return 0
 
 
-def _planned(name: str, environment: str, families: str | None) -> Plan:
+def _planned(arguments: argparse.Namespace) -> Plan:
     from kepil.ceremony.definition import read_definition
     from kepil.ceremony.plan import make_plan
     from kepil.ceremony.records import recorded, used
     from kepil.estate.inventory import all_variables
     from kepil.pki.hierarchy import chosen
 
-    definition = read_definition(SCRIPTS / f"{name}.yml")
+    environment, families, issuing = arguments.environment, arguments.families, arguments.issuing
+    definition = read_definition(SCRIPTS / f"{arguments.name}.yml")
     everywhere = all_variables(_listing(environment))
     names = families.split(",") if families is not None else everywhere["pki_families"]
+    about = issuing.split(",") if issuing is not None else ()
     hierarchies, generations = chosen(everywhere["pki_hierarchies_known"], names), everywhere.get("pki_generations", {})
     records = CEREMONIES / environment
-    return make_plan(definition, environment, hierarchies, generations, recorded(records), used(records))
+    return make_plan(definition, environment, hierarchies, generations, recorded(records), used(records), about)
 
 
 @cache
@@ -214,7 +219,7 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     if arguments.estate:
         return _rehearse_on_estate(arguments)
     folder, keys = arguments.folder, arguments.folder / "people"
-    plan = _planned(arguments.name, arguments.environment, arguments.families)
+    plan = _planned(arguments)
     people = rehearsal_people(plan, keys)
     desk: Desk = Terminal(keys) if arguments.attended else Unattended(keys)
     hall = folder / "ceremony"
@@ -231,7 +236,7 @@ def _rehearse_on_estate(arguments: argparse.Namespace) -> int:
     from kepil.ceremony.on_estate import PEOPLE, found, refuse_in_earnest, rehearse
 
     refuse_in_earnest(arguments.environment)
-    plan = _planned(arguments.name, arguments.environment, arguments.families)
+    plan = _planned(arguments)
     records = CEREMONIES / plan.environment
     if not arguments.again and (bundle := found(records, plan)):
         print(f"{bundle}: held already, and verified")

@@ -23,9 +23,16 @@ OVERLAP = {
 }
 
 
-def plan_of(name: str, hierarchies: dict[str, Any], rsa: Any, *recorded: str, used: tuple[str, ...] = ()) -> Plan:
+def plan_of(
+    name: str,
+    hierarchies: dict[str, Any],
+    rsa: Any,
+    *recorded: str,
+    used: tuple[str, ...] = (),
+    issuing: tuple[str, ...] = (),
+) -> Plan:
     definition = read_definition(SCRIPTS / f"{name}.yml")
-    return make_plan(definition, "development", {"rsa": hierarchies["rsa"]}, {"rsa": rsa}, recorded, used)
+    return make_plan(definition, "development", {"rsa": hierarchies["rsa"]}, {"rsa": rsa}, recorded, used, issuing)
 
 
 def made(plan: Plan) -> list[str]:
@@ -72,6 +79,51 @@ def test_only_keys_that_the_inventory_names_no_more_are_destroyed(hierarchies: d
     after = {"issuing": 2, "ocsp": 2, "tsp": 2}
     gone = {"key:nca-rsa", "key:ocsp-rsa", "key:tsp-rsa"}
     assert destroyed(plan_of("destruction", hierarchies, after, *held)) == gone
+
+
+@pytest.mark.clause("CP-5.7")
+@pytest.mark.parametrize(
+    ("issuing", "gone"),
+    [
+        ((), {"nca-rsa-2", "ocsp-rsa-2", "tsp-rsa-2"}),
+        (("nca-rsa-2",), {"nca-rsa-2", "ocsp-rsa-2", "tsp-rsa-2"}),
+        (("nca-rsa",), {"nca-rsa", "ocsp-rsa"}),
+        (("nca-rsa-3",), {"nca-rsa-3", "ocsp-rsa-4"}),
+        (("nca-rsa-2", "nca-rsa"), {"nca-rsa", "ocsp-rsa", "nca-rsa-2", "ocsp-rsa-2", "tsp-rsa-2"}),
+    ],
+)
+def test_a_compromise_is_of_the_chosen_issuing_ca_whatever_its_generation(
+    hierarchies: dict[str, Any], issuing: tuple[str, ...], gone: set[str]
+) -> None:
+    """Threat: a key that only signs CRLs still is stolen, and nothing revokes its certificate. Of what follows, what was made."""
+    plan = plan_of("compromise", hierarchies, OVERLAP, "nca-rsa-3", "ocsp-rsa-4", issuing=issuing)
+    assert destroyed(plan) == {f"key:{name}" for name in gone}
+    assert [one for one in made(plan) if one.startswith("crl:")] == ["crl:krnca-rsa"], "once, for all of its root's"
+    assert {one for one in plan.holds if one.startswith("key:")} == destroyed(plan) | {"key:krnca-rsa"}
+
+
+@pytest.mark.parametrize(
+    ("name", "issuing", "reason"),
+    [
+        ("compromise", "nca-rsa-7", r"no issuing CA nca-rsa-7: pki_generations has nca-rsa-2, nca-rsa "),
+        ("compromise", "nca-rsa-3", r"no issuing CA nca-rsa-3"),
+        ("destruction", "nca-rsa", r"destruction: nca-rsa: it is not about chosen issuing CAs"),
+    ],
+)
+def test_an_issuing_ca_that_cannot_be_chosen_is_refused(
+    hierarchies: dict[str, Any], name: str, issuing: str, reason: str
+) -> None:
+    """One that nobody has, one that is to be made yet, and one in a ceremony whose acts follow from the inventory."""
+    with pytest.raises(DefinitionError, match=reason):
+        plan_of(name, hierarchies, OVERLAP, "tsp-rsa", issuing=(issuing,))
+
+
+@pytest.mark.clause("CP-6.2")
+def test_every_generation_in_service_is_tried_on_the_second_module(hierarchies: dict[str, Any]) -> None:
+    plan = plan_of("backup", hierarchies, OVERLAP, "nca-rsa-3")
+    trials = [step.id for step in plan.steps if step.act == "trial"]
+    assert trials == ["trial-nca-rsa-2", "trial-nca-rsa-3", "trial-nca-rsa"]
+    assert "trial-nca-rsa-3" not in [step.id for step in plan_of("backup", hierarchies, OVERLAP).steps]
 
 
 @pytest.mark.parametrize("name", ["rekey", "renewal", "destruction"])

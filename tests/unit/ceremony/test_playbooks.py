@@ -226,3 +226,17 @@ def test_what_is_included_in_a_loop_has_a_variable_of_its_own(file: Path) -> Non
     for task in tasks_of(content if isinstance(content, list) else []):
         if "ansible.builtin.include_tasks" in task and "loop" in task:
             assert "loop_var" in task.get("loop_control", {}), task["name"]
+
+
+def test_what_is_registered_has_a_name_that_no_variable_has() -> None:
+    """Threat: what a task registered outranks a variable of its name, wherever that is stated, for the rest of the run."""
+    tasks = [
+        task
+        for file in (*PLAYBOOKS.glob("*.yml"), *STEPS.glob("*.yml"))
+        for task in tasks_of(content if isinstance(content := yaml.safe_load(file.read_text()), list) else [])
+    ]
+    stated = {name for task in tasks for name in task.get("vars", {})}
+    stated |= set(yaml.safe_load((PLAYBOOKS / "ceremony.yml").read_text()))
+    registered = {task["register"] for task in tasks if "register" in task}
+    assert len(registered) > 20
+    assert registered & stated == set()
