@@ -427,14 +427,26 @@ def test_what_the_revoked_nca_made_is_not_deployed(ceremonies: Ceremonies) -> No
 
 
 @pytest.mark.long
-@pytest.mark.clause("CP-6.2")
-def test_keys_whose_time_is_over_are_destroyed(ceremonies: Ceremonies, on: Callable[[str], Any]) -> None:
-    """The first generation's, once the inventory speaks of the second alone."""
+@pytest.mark.clause("CP-5.7")
+def test_a_former_key_is_compromised_and_the_one_in_service_stays(
+    ceremonies: Ceremonies, on: Callable[[str], Any]
+) -> None:
+    """The first generation's: once its line is taken out of `former`, nobody signs for it any more."""
+    former, present = (json.loads((RECORDS / f"{name}.json").read_text())["serial"] for name in ("nca-gost", "nca-gost-2"))
+    ceremonies.hold("compromise", *GOST, "--issuing", "nca-gost")
+    crl = root_crl(RECORDS / "krnca-gost.crl")[1]
+    assert former.upper() in crl
+    assert present.upper() not in crl
+    notices = (RECORDS / "files/notices").read_text().lower()
+    assert former.lower() in notices
+    assert present.lower() not in notices
     state(gost={"issuing": 2, "ocsp": 2, "tsp": 2})
-    ceremonies.hold("destruction", *GOST)
-    on("ca01")("test ! -e /etc/kepil/keys/nca/nca-gost.pem")
-    for name, key in (("ocsp01", "ocsp"), ("ocsp02", "ocsp"), ("tsp01", "tsp"), ("tsp02", "tsp")):
-        on(name)(f"test ! -e /etc/kepil/keys/{key}/{key}-gost.pem")
+    status, said = ceremonies.converge("playbooks/site.yml")
+    assert status == 0, said
+    on("ca01")("cd /etc/kepil/keys/nca && test ! -e nca-gost.pem && test -e nca-gost-2.pem")
+    for name in ("ocsp01", "ocsp02"):
+        on(name)("cd /etc/kepil/keys/ocsp && test ! -e ocsp-gost.pem && test -e ocsp-gost-2.pem")
+    assert "ocsp-gost-2.pem: good" in on("ocsp01")(ask_ocsp("nca-gost-2", "ocsp-gost-2"))
 
 
 @pytest.mark.long

@@ -37,8 +37,8 @@ Each = Annotated[
 """A member of every hierarchy that the environment has, in the generation that issues.
 
 `next` are those that shall follow, as `pki_generations` has them; `past` those on record that it names no more; `other`
-all on record but the ones that issue; `served` all that it names, of those that shall follow the ones on record; `chosen`
-those of the issuing CAs for which the plan is made, of whatever generation: of the ones that issue where none is named.
+all on record but the ones that issue; `served` all that it names, of those that shall follow the ones on record;
+`chosen` those of the issuing CAs that the plan is about, of whatever generation: the ones that issue if none is named.
 """
 
 

@@ -98,32 +98,30 @@ class Members:
 
     def _meant(self, authority: Authority, which: str, kind: Kind) -> Iterable[Mapping[str, Any]]:
         stage, renewed = authority["stage"], authority["renewal"]
-        match which:
-            case "served" if self._served(authority, kind):
-                return [authority[kind]]
-            case "chosen" if self._served(authority, kind) and self._chosen(authority):
-                return [authority[kind]]
-            case "next" if stage == "next":
-                return [authority[kind]]
-            case "next" if kind in renewed:
-                return [renewed[kind]]
-            case "" if stage == "current":
-                return [authority[kind]]
-            case "past" if stage == "current":
-                return self._recorded(authority, kind, issuers(self.made))
-            case "other" if stage == "current":
-                return self._recorded(authority, kind, {authority[kind]["name"]})
-        return []
+        if which in ("past", "other"):
+            return self._recorded(authority, which, kind) if stage == "current" else []
+        if which == "next" and kind in renewed:
+            return [renewed[kind]]
+        meant = {
+            "": stage == "current",
+            "next": stage == "next",
+            "served": self._served(authority, kind),
+            "chosen": self._served(authority, kind) and self._chosen(authority),
+        }
+        return [authority[kind]] if meant[which] else []
 
     def _served(self, authority: Authority, kind: Kind) -> bool:
-        return kind in authority and (authority["stage"] != "next" or authority[kind]["name"] in self.recorded)
+        """Whether the authority has such a member; of those that follow, one that was made, and the root, which was."""
+        made = authority["stage"] != "next" or kind == "root"
+        return kind in authority and (made or authority[kind]["name"] in self.recorded)
 
     def _chosen(self, authority: Authority) -> bool:
         return authority["issuing"]["name"] in self.issuing if self.issuing else authority["stage"] == "current"
 
-    def _recorded(self, authority: Authority, kind: Kind, but: Container[str]) -> Iterable[Mapping[str, Any]]:
+    def _recorded(self, authority: Authority, which: str, kind: Kind) -> Iterable[Mapping[str, Any]]:
+        named: Container[str] = issuers(self.made) if which == "past" else {authority[kind]["name"]}
         hierarchy = {authority["family"]: self.hierarchies[authority["family"]]}
-        return [member for member in members_named(hierarchy, kind, self.recorded) if member["name"] not in but]
+        return [one for one in members_named(hierarchy, kind, self.recorded) if one["name"] not in named]
 
 
 def make_plan(

@@ -106,7 +106,7 @@ def _add_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--environment", default="development", metavar="NAME", help="default: development")
     parser.add_argument("--families", metavar="LIST", help="of hierarchies, as rsa,gost; default: the environment's")
     parser.add_argument(
-        "--issuing", metavar="LIST", help="issuing CAs that `compromise` is about, as nca-rsa-2; default: those that issue"
+        "--issuing", metavar="LIST", help="CAs that `compromise` is about, as nca-rsa-2; default: those that issue"
     )
 
 

@@ -95,11 +95,12 @@ def test_only_keys_that_the_inventory_names_no_more_are_destroyed(hierarchies: d
 def test_a_compromise_is_of_the_chosen_issuing_ca_whatever_its_generation(
     hierarchies: dict[str, Any], issuing: tuple[str, ...], gone: set[str]
 ) -> None:
-    """Threat: a key that only signs CRLs still is stolen, and nothing revokes its certificate. Of what follows, what was made."""
+    """Threat: a key that only signs CRLs still is stolen, and nothing revokes its certificate."""
     plan = plan_of("compromise", hierarchies, OVERLAP, "nca-rsa-3", "ocsp-rsa-4", issuing=issuing)
-    assert destroyed(plan) == {f"key:{name}" for name in gone}
+    keys = {f"key:{name}" for name in gone}
+    assert {one for one in destroyed(plan) if one.startswith("key:")} == keys
     assert [one for one in made(plan) if one.startswith("crl:")] == ["crl:krnca-rsa"], "once, for all of its root's"
-    assert {one for one in plan.holds if one.startswith("key:")} == destroyed(plan) | {"key:krnca-rsa"}
+    assert {one for one in plan.holds if one.startswith("key:")} == keys | {"key:krnca-rsa"}
 
 
 @pytest.mark.parametrize(

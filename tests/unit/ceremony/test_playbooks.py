@@ -229,12 +229,9 @@ def test_what_is_included_in_a_loop_has_a_variable_of_its_own(file: Path) -> Non
 
 
 def test_what_is_registered_has_a_name_that_no_variable_has() -> None:
-    """Threat: what a task registered outranks a variable of its name, wherever that is stated, for the rest of the run."""
-    tasks = [
-        task
-        for file in (*PLAYBOOKS.glob("*.yml"), *STEPS.glob("*.yml"))
-        for task in tasks_of(content if isinstance(content := yaml.safe_load(file.read_text()), list) else [])
-    ]
+    """Threat: what a task registered outranks a variable of its name for the rest of the run."""
+    contents = [yaml.safe_load(file.read_text()) for file in (*PLAYBOOKS.glob("*.yml"), *STEPS.glob("*.yml"))]
+    tasks = [task for content in contents if isinstance(content, list) for task in tasks_of(content)]
     stated = {name for task in tasks for name in task.get("vars", {})}
     stated |= set(yaml.safe_load((PLAYBOOKS / "ceremony.yml").read_text()))
     registered = {task["register"] for task in tasks if "register" in task}
