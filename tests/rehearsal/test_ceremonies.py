@@ -432,7 +432,8 @@ def test_a_former_key_is_compromised_and_the_one_in_service_stays(
     ceremonies: Ceremonies, on: Callable[[str], Any]
 ) -> None:
     """The first generation's: once its line is taken out of `former`, nobody signs for it any more."""
-    former, present = (json.loads((RECORDS / f"{name}.json").read_text())["serial"] for name in ("nca-gost", "nca-gost-2"))
+    records = [RECORDS / f"{name}.json" for name in ("nca-gost", "nca-gost-2")]
+    former, present = (json.loads(record.read_text())["serial"] for record in records)
     ceremonies.hold("compromise", *GOST, "--issuing", "nca-gost")
     crl = root_crl(RECORDS / "krnca-gost.crl")[1]
     assert former.upper() in crl
