@@ -10,6 +10,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -62,6 +63,11 @@ class Course:
     """What the modules of each side of the air gap named, account after account."""
     media: dict[Name, tuple[Name, Crossed]] = field(default_factory=dict)
     """What crossed to or from the offline root, by name, with the step that wrote it, or whose work an abort undid."""
+
+    @cached_property
+    def plan_sha256(self) -> str:
+        """Of the plan, which no course changes: every statement is held against it."""
+        return self.plan.sha256
 
     @property
     def current(self) -> Step:

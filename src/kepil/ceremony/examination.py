@@ -23,7 +23,7 @@ class CourseError(KepilError):
 def examine(course: Course, signed: Signed) -> None:
     """Raise KepilError unless this statement may come next, says what was shown, and is signed by who it names."""
     statement = signed.statement
-    if (statement.ceremony, statement.plan) != (course.ceremony, course.plan.sha256):
+    if (statement.ceremony, statement.plan) != (course.ceremony, course.plan_sha256):
         raise CourseError(f"{statement.person}: the signature is for another ceremony")
     if statement.previous != course.head:
         raise CourseError(f"{statement.person}: the signature follows another entry; show it again and sign anew")

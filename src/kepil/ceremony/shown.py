@@ -24,7 +24,7 @@ def shown(course: Course, act: Act, language: Language) -> dict[str, str]:
         case "present":
             return {
                 "title": getattr(plan.title, language),
-                "script": plan.sha256,
+                "script": course.plan_sha256,
                 "people": course.people.sha256,
                 "steps": f"{course.step}/{len(plan.steps)}",
             }
