@@ -302,6 +302,26 @@ def test_a_new_policy_and_table_are_in_force_and_take_no_connection_away(
     assert opened >= 20
 
 
+@pytest.mark.clause("GW-2")
+def test_the_proxy_and_a_user_may_have_the_same_port(gateway: Gateway) -> None:
+    """The proxy asks origins by the user's address, from ports that it chooses itself. Threat: it chooses one that the
+    user has, packets of the one are taken for the other's, and one of the two is answered no more."""
+    user, origin = gateway.users["enrolled"], gateway.origins["good"]
+
+    def asked_from() -> list[str]:
+        listing = gateway.host.check_output(f"ss -Htn state established src {user} dst {origin}:443")
+        return re.findall(rf"{re.escape(user)}:(\d+)", listing)
+
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(gateway.ask, {"name": gateway.sites["news"], "path": "/brief"})
+        eventually(lambda: asked_from() != [], 5)
+        (port,) = asked_from()
+        (again,) = gateway.ask({"name": gateway.sites["finance"], "from": int(port), "path": "/short"})
+        (first,) = under_way.result()
+    assert (again["error"], again["length"]) == (None, 40 * len("drop\n"))
+    assert (first["error"], first["length"]) == (None, 90 * len("drop\n"))
+
+
 MOST_LOST = 10
 """Of so many that begin while something is read again one may fail: for a moment nobody listens."""
 
