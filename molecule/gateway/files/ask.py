@@ -5,7 +5,7 @@ file of roots: the certificate is checked), `proxy` (an address to ask by CONNEC
 asked for), `from` (the user's own port), `resets` (leave by a reset, so that this port is free at once), `seconds`
 (patience), `host` (another one than the name), `headers` (further lines of the request), `sends` (a body), `says`
 (what is sent instead of TLS and HTTP), `protocol` (tcp or udp),
-`lasts` (leave after so many seconds), `after` (wait so many before), `encrypts` (show an encrypted server name beside
+`lasts` (leave after so many seconds), `after` (wait so many before), `begins` (the first octet's number), `encrypts` (show an encrypted server name beside
 `name`, RFC 9849, and leave once there is a certificate).
 An answer: `certificate` (DER, hexadecimal), `status`, `body` (its beginning), `length`, `silence` (the longest after
 its first part, in seconds), `began` and `ended` (seconds since 1970), `error`.
@@ -76,7 +76,12 @@ def _connect(question: dict[str, Any]) -> socket.socket:
         datagrams.connect((question["address"], question["port"]))
         return datagrams
     if "proxy" not in question:
-        stream = socket.create_connection((question["address"], question.get("port", TLS)), patience, source)
+        stream = socket.socket()
+        stream.settimeout(patience)
+        if "begins" in question:
+            _begin_at(question["begins"], stream)
+        stream.bind(source)
+        stream.connect((question["address"], question.get("port", TLS)))
         if question.get("resets"):
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return stream
@@ -87,6 +92,12 @@ def _connect(question: dict[str, Any]) -> socket.socket:
     if b" 200 " not in answer.partition(b"\r\n")[0]:
         raise OSError(f"the proxy says {answer[:40]!r}")
     return stream
+
+
+def _begin_at(number: int, stream: socket.socket) -> None:
+    """Number the octets from here on, instead of as the kernel would (TCP_REPAIR, TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ)."""
+    for option, value in ((19, 1), (20, 2), (21, number), (19, 0)):
+        stream.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _secure(question: dict[str, Any], raw: socket.socket) -> socket.socket:
