@@ -2,11 +2,11 @@
 
 A question: `source`, `address`, and perhaps `name` (server name), `port` (443 and 8443 mean TLS), `path`, `trusts` (a
 file of roots: the certificate is checked), `proxy` (an address to ask by CONNECT), `connects` (the port that it is
-asked for), `from` (the user's own port), `resets` (leave by a reset, so that this port is free at once), `seconds`
-(patience), `host` (another one than the name), `headers` (further lines of the request), `sends` (a body), `says`
-(what is sent instead of TLS and HTTP), `protocol` (tcp or udp),
-`lasts` (leave after so many seconds), `after` (wait so many before), `begins` (the first octet's number), `encrypts` (show an encrypted server name beside
-`name`, RFC 9849, and leave once there is a certificate).
+asked for), `from` (the user's own port), `begins` (the first octet's number), `resets` (leave by a reset, so that this
+port is free at once), `seconds` (patience), `host` (another one than the name), `headers` (further lines of the
+request), `sends` (a body), `says` (what is sent instead of TLS and HTTP), `protocol` (tcp or udp), `lasts` (leave after
+so many seconds), `after` (wait so many before), `encrypts` (show an encrypted server name beside `name`, RFC 9849, and
+leave once there is a certificate).
 An answer: `certificate` (DER, hexadecimal), `status`, `body` (its beginning), `length`, `silence` (the longest after
 its first part, in seconds), `began` and `ended` (seconds since 1970), `error`.
 """
