@@ -15,6 +15,7 @@ make() {
       ;;
   esac
 }
+slots=$(token_slots) # first: a module that does not answer makes no key
 if [ -z "$FOUND" ]; then make; fi
 fingerprint
-token_slots | sed -n 's/^ *serial num *: *//p'
+printf '%s\n' "$slots" | sed -n 's/^ *serial num *: *//p'

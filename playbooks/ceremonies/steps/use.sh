@@ -12,10 +12,15 @@ token() {
   PIN="$(cat "$activation")" ${SOFTHSM2_CONF:+runuser -u kepil-hsm --} \
     pkcs11-tool --module "$KEPIL_HSM_MODULE" --token-label "$PARTITION" --login --pin env:PIN "$@"
 }
-# What the module says of the partition's token, its serial number among it.
+# What the module says of the partition's token, its serial number among it. A module that says nothing was not reached.
 token_slots() {
-  ${SOFTHSM2_CONF:+runuser -u kepil-hsm --} pkcs11-tool --module "$KEPIL_HSM_MODULE" --list-token-slots |
-    awk -v label="$PARTITION" '/^Slot/ { found = 0 } /token label/ { found = ($NF == label) } found'
+  said=$(${SOFTHSM2_CONF:+runuser -u kepil-hsm --} pkcs11-tool --module "$KEPIL_HSM_MODULE" --list-token-slots |
+    awk -v label="$PARTITION" '/^Slot/ { found = 0 } /token label/ { found = ($NF == label) } found')
+  [ -n "$said" ] || {
+    echo "partition $PARTITION: $KEPIL_HSM_MODULE names no token of it: is its HSM reached?" >&2
+    return 1
+  }
+  printf '%s\n' "$said"
 }
 ssl() { OPENSSL_CONF=$config openssl "$@"; }
 # The SHA-256 of the public key of $KEY, from its SubjectPublicKeyInfo.

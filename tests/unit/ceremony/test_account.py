@@ -112,3 +112,19 @@ def test_a_partition_that_cannot_be_asked_is_not_empty(folder: Path, absent: str
 def test_a_key_that_cannot_be_read_is_a_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "BEFORE", BEFORE.replace("cut -d' ' -f1; }", "false; }"))
     assert account(folder).returncode != 0
+
+
+@pytest.mark.parametrize(("lists", "status"), [(SLOTS, 0), ("", 1), (SLOTS.replace("nca", "root"), 1)])
+def test_a_module_that_does_not_name_the_partition_is_a_failure(tmp_path: Path, lists: str, status: int) -> None:
+    """Threat: it is not reached for a moment, and the account is of a module without maker and number."""
+    tool = tmp_path / "pkcs11-tool"
+    tool.write_text(f"#!/bin/sh\nprintf '%s\\n' '{lists}'\n")
+    tool.chmod(0o755)
+    (tmp_path / "hsm-nca.env").write_text("KEPIL_HSM_MODULE=/module.so\n")
+    use = (SCRIPT.parent / "use.sh").read_text(encoding="utf-8").replace("/etc/kepil/hsm", str(tmp_path / "hsm"))
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PARTITION": "nca", "PINS": str(tmp_path)}
+    text = f"{use}\nslots=$(token_slots)\nprintf '%s' \"$slots\""
+    done = subprocess.run(["sh", "-s"], input=text, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert done.stdout == (lists.partition("\n")[2] if status == 0 else "")
+    assert ("partition nca: /module.so names no token of it" in done.stderr) == (status != 0)
