@@ -434,6 +434,8 @@ def test_a_former_key_is_compromised_and_the_one_in_service_stays(
     """The first generation's: once its line is taken out of `former`, nobody signs for it any more."""
     records = [RECORDS / f"{name}.json" for name in ("nca-gost", "nca-gost-2")]
     former, present = (json.loads(record.read_text())["serial"] for record in records)
+    second = {"issuing": 2, "ocsp": 2, "tsp": 2}
+    state(gost={**second, "former": [{"issuing": 1, "ocsp": 1}]})
     ceremonies.hold("compromise", *GOST, "--issuing", "nca-gost")
     crl = root_crl(RECORDS / "krnca-gost.crl")[1]
     assert former.upper() in crl
@@ -441,7 +443,7 @@ def test_a_former_key_is_compromised_and_the_one_in_service_stays(
     notices = (RECORDS / "files/notices").read_text().lower()
     assert former.lower() in notices
     assert present.lower() not in notices
-    state(gost={"issuing": 2, "ocsp": 2, "tsp": 2})
+    state(gost=second)
     status, said = ceremonies.converge("playbooks/site.yml")
     assert status == 0, said
     on("ca01")("cd /etc/kepil/keys/nca && test ! -e nca-gost.pem && test -e nca-gost-2.pem")
