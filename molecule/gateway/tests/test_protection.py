@@ -327,10 +327,10 @@ def test_the_proxy_may_take_a_port_that_its_user_has(gateway: Gateway, ports: Ca
     with ThreadPoolExecutor(2) as pool:
         questions = [{"from": port, "begins": 1_000_000_000, "path": "/brief", **bank} for port in own]
         first = pool.submit(gateway.ask, *questions)
-        eventually(lambda: {*own} <= taken("ip netns exec users"), 5)
+        eventually(lambda: {*own} <= taken("ip netns exec users") and len(taken("")) == len(own), 20)
         ports(f"{own[0]} {own[-1]}")
         later = pool.submit(gateway.ask, *({"from": port, "path": "/short", **bank} for port in others))
-        eventually(lambda: {*own} <= taken(""), 5)
+        eventually(lambda: {*own} <= taken(""), 20)
         answers = [*first.result(), *later.result()]
     assert {each["error"] for each in answers} == {None}
     assert [each["length"] // len("drop\n") for each in answers] == [90] * len(own) + [40] * len(others)
