@@ -324,10 +324,11 @@ def test_the_proxy_may_take_a_port_that_its_user_has(gateway: Gateway, ports: Ca
         listing = gateway.host.check_output(f"{namespace} ss -Htn state established src {user}")
         return {int(port) for port in re.findall(rf"{re.escape(user)}:(\d+) .*:443", listing)}
 
+    before = taken("")
     with ThreadPoolExecutor(2) as pool:
         questions = [{"from": port, "begins": 1_000_000_000, "path": "/brief", **bank} for port in own]
         first = pool.submit(gateway.ask, *questions)
-        eventually(lambda: {*own} <= taken("ip netns exec users") and len(taken("")) == len(own), 20)
+        eventually(lambda: {*own} <= taken("ip netns exec users") and len(taken("") - before) == len(own), 20)
         ports(f"{own[0]} {own[-1]}")
         later = pool.submit(gateway.ask, *({"from": port, "path": "/short", **bank} for port in others))
         eventually(lambda: {*own} <= taken(""), 20)
