@@ -244,8 +244,8 @@ def kept(gateway: Gateway, restored: None) -> Iterator[dict[str, Any]]:
 
 
 NOT_REACHED = 1
-"""Of a hundred connections one may not be answered: of those that begin on a busy machine one in some thousand finds that
-Squid does not reach its origin (docs/gateway-protection.md#what-is-lost)."""
+"""Of a hundred connections one may not be answered: of those that begin on a busy machine one in some thousand finds
+that Squid does not reach its origin (docs/gateway-protection.md#what-is-lost)."""
 
 
 @pytest.mark.clause("GW-2", "GW-15")
