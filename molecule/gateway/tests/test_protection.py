@@ -325,8 +325,9 @@ def test_the_proxy_may_take_a_port_that_its_user_has(gateway: Gateway, ports: Ca
     All share a kernel here, which numbers what begins later higher, and that would pass by chance; machines of their
     own do as they like: so the user numbers his, and of eight half come to lie above."""
     bank, own, others = {"name": gateway.sites["finance"]}, range(20971, 20979), range(20981, 20989)
+    user = gateway.users["enrolled"]
 
-    def taken(namespace: str, user: str = gateway.users["enrolled"]) -> set[int]:
+    def taken(namespace: str) -> set[int]:
         listing = gateway.host.check_output(f"{namespace} ss -Htn state established src {user}")
         return {int(port) for port in re.findall(rf"{re.escape(user)}:(\d+) .*:443", listing)}
 
