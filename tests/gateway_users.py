@@ -8,8 +8,9 @@ import re
 import shlex
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,14 +38,6 @@ class Gateway:
         answers: list[dict[str, Any]] = json.loads(self.host.check_output(command))
         return answers
 
-    def answers(self, *questions: dict[str, Any]) -> list[dict[str, Any]]:
-        """The same, of users who ask once more where nothing came, as browsers do: on a busy machine one connection in
-        some thousand is not answered (docs/gateway-protection.md#what-is-lost)."""
-        return [
-            answer if answer["status"] else self.ask(question)[0]
-            for question, answer in zip(questions, self.ask(*questions), strict=True)
-        ]
-
     def certificate(self, name: str) -> str:
         """What an origin shows for a site, or always (`expired`, ...): DER, hexadecimal."""
         return ssl.PEM_cert_to_DER_cert(self.host.file(f"/srv/tls/{name}.crt").content_string).hex()
@@ -66,6 +59,21 @@ class Gateway:
     def apply_policy(self) -> None:
         """Bring the kernel to what the policy says, whatever a test did to it."""
         self.host.check_output("rm -f /run/kepil-gateway/applied && systemctl start kepil-gateway-apply.service")
+
+
+@contextmanager
+def proxy_ports(host: Any) -> Iterator[Callable[[range], None]]:
+    """State from which ports a gateway's programs ask, of those that its kernel chooses; afterwards they are as before."""
+    setting = "net.ipv4.ip_local_port_range"
+    before = host.check_output(f"sysctl -n {setting}")
+
+    def choose(ports: range) -> None:
+        host.check_output(f"sysctl -w {setting}='{ports[0]} {ports[-1]}'")
+
+    try:
+        yield choose
+    finally:
+        host.check_output(f"sysctl -w {setting}='{before}'")
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 60) -> float:

@@ -18,7 +18,7 @@ def test_of_the_seven_exempt_categories_users_see_the_origins_own_certificate(ga
     """Byte for byte: what the gateway would decrypt shows another one."""
     assert len(gateway.exempt) == 7
     categories = sorted(gateway.exempt)
-    answers = gateway.answers(*({"name": gateway.sites[each]} for each in categories))
+    answers = gateway.ask(*({"name": gateway.sites[each]} for each in categories))
     for category, answer in zip(categories, answers, strict=True):
         assert answer["status"] == 200, category
         assert answer["certificate"] == gateway.certificate(gateway.sites[category]), category
@@ -26,7 +26,7 @@ def test_of_the_seven_exempt_categories_users_see_the_origins_own_certificate(ga
 
 @pytest.mark.clause("GW-20")
 def test_of_the_rest_users_see_the_gateways_which_they_can_check(gateway: Gateway) -> None:
-    for answer in gateway.answers(
+    for answer in gateway.ask(
         *({"name": gateway.sites[each], "trusts": INSPECTION} for each in ("news", "uncategorised"))
     ):
         assert (answer["error"], answer["status"], answer["body"]) == (None, 200, "origin\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import testinfra
 
-from tests.gateway_users import Gateway, eventually, flood
+from tests.gateway_users import Gateway, eventually, flood, proxy_ports
 
 testinfra_hosts = ["ansible://gw01"]
 ACTIVE = "/run/kepil-gateway/active"
@@ -50,7 +51,7 @@ def test_a_change_that_is_over_by_the_time_it_is_told_of_changes_nothing(host: A
     """Threat: two changes follow each other quickly, and the first one's notice, which takes longer, ends last."""
     eventually(lambda: holds(host, address) and not holds(second, address), 20)
     for gateway, state in ((host, "BACKUP"), (second, "MASTER")):
-        gateway.check_output(f"/usr/local/sbin/kepil-gateway-state {address} INSTANCE gateway {state} 100")
+        gateway.check_output(f"/usr/local/sbin/kepil-gateway-state {address} 0x200 INSTANCE gateway {state} 100")
     assert (standing(host, address), standing(second, address)) == ((True, True), (False, False))
 
 
@@ -167,6 +168,67 @@ def test_what_is_routed_outlives_its_gateway_and_what_is_proxied_begins_anew(
     assert replace(gateway, host=second).issued(inspected["certificate"])
     assert max(routed["silence"], *took.values()) < FAIL_OVER
     eventually(lambda: holds(host, address) and not holds(second, address), 20)
+
+
+@pytest.mark.clause("GW-2")
+def test_what_ended_with_its_gateway_stands_in_nobodys_way(
+    gateway: Gateway, host: Any, second: Any, address: str
+) -> None:
+    """Threat: the partner told a gateway of connections that its proxy carried, and what begins from the same port to
+    the same origin is taken for one of them. Users and the proxies take up the same ports, at the other gateway and,
+    when it is back, at the first; there are no more than twice as many."""
+    moving, bank = gateway.users["moving"], {"name": gateway.sites["finance"]}
+    first = random.randrange(20000, 30000, 100)  # noqa: S311 -- a port is no secret
+    ports = range(first, first + 8)
+    again = [{"from": port, "source": moving, **bank} for port in ports]
+    under_way = [{"path": "/long", "seconds": 2, **each} for each in again]
+    eventually(lambda: holds(host, address), 20)
+    with proxy_ports(host) as choose, proxy_ports(second) as choose_there, ThreadPoolExecutor(1) as pool:
+        for each in (choose, choose_there):
+            each(range(first, first + 2 * len(ports)))
+        asked = pool.submit(gateway.ask, *under_way)
+        eventually(lambda: known(second, moving, 443) >= {*ports}, 20)
+        cut_off(host)
+        try:
+            eventually(lambda: holds(second, address) and bool(second.file(ACTIVE).exists), 20)
+            assert all(each["error"] for each in asked.result())
+            there = gateway.ask(*again)
+        finally:
+            bring_back(host)
+        eventually(lambda: standing(host, address) == (True, True) and not holds(second, address), 20)
+        back = gateway.ask(*again)
+    assert [(each["error"], each["status"]) for each in (*there, *back)] == [(None, 200)] * (2 * len(ports))
+
+
+GO_ON = """import json, socket, sys
+question = json.load(sys.stdin)
+stream = socket.socket()
+stream.settimeout(4)
+repair, queue, number = 19, 20, 21  # TCP_REPAIR and what belongs to it: connected without a handshake
+stream.setsockopt(socket.IPPROTO_TCP, repair, 1)
+stream.bind((question["source"], 0))
+for which in (1, 2):
+    stream.setsockopt(socket.IPPROTO_TCP, queue, which)
+    stream.setsockopt(socket.IPPROTO_TCP, number, 1000)
+stream.connect((question["address"], question["port"]))
+stream.setsockopt(socket.IPPROTO_TCP, repair, 0)
+try:
+    stream.send(b"what follows")
+    print(stream.recv(1))
+except OSError as error:
+    print(type(error).__name__)
+"""
+"""A user in the middle of a connection of which the gateway knows nothing."""
+
+
+@pytest.mark.clause("GW-2")
+@pytest.mark.parametrize("port", [443, 3128])
+def test_who_goes_on_in_a_connection_that_is_not_here_is_told(gateway: Gateway, address: str, port: int) -> None:
+    """Threat: a program waits for minutes in a connection that ended with its gateway, whoever it was opened to."""
+    question = {"source": gateway.users["moving"], "port": port}
+    question["address"] = gateway.origins["good"] if port == 443 else address
+    words = f"printf %s {shlex.quote(json.dumps(question))} | ip netns exec users python3 -c {shlex.quote(GO_ON)}"
+    assert gateway.host.check_output(words) == "ConnectionResetError"
 
 
 REMEMBER = """table inet proxied {{
