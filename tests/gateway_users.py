@@ -63,7 +63,7 @@ class Gateway:
 
 @contextmanager
 def proxy_ports(host: Any) -> Iterator[Callable[[range], None]]:
-    """State from which ports a gateway's programs ask, of those that its kernel chooses; afterwards they are as before."""
+    """State from which ports a gateway's programs ask where the kernel chooses; afterwards they are as before."""
     setting = "net.ipv4.ip_local_port_range"
     before = host.check_output(f"sysctl -n {setting}")
 

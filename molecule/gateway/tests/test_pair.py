@@ -181,7 +181,7 @@ def test_what_ended_with_its_gateway_stands_in_nobodys_way(
     first = random.randrange(20000, 30000, 100)  # noqa: S311 -- a port is no secret
     ports = range(first, first + 8)
     again = [{"from": port, "source": moving, **bank} for port in ports]
-    under_way = [{"path": "/long", "seconds": 2, **each} for each in again]
+    under_way = [{"path": "/long", "seconds": 2, "resets": True, **each} for each in again]
     eventually(lambda: holds(host, address), 20)
     with proxy_ports(host) as choose, proxy_ports(second) as choose_there, ThreadPoolExecutor(1) as pool:
         for each in (choose, choose_there):
