@@ -174,9 +174,9 @@ def test_what_is_routed_outlives_its_gateway_and_what_is_proxied_begins_anew(
 def test_what_ended_with_its_gateway_stands_in_nobodys_way(
     gateway: Gateway, host: Any, second: Any, address: str
 ) -> None:
-    """Threat: the partner told a gateway of connections that its proxy carried, and once the origin has forgotten one, the
-    SYN proxy takes the answer to what begins from the same port for its own. So its kernel does not take them over. Users
-    and the proxies take up the same ports at the other gateway and, when it is back, at the first."""
+    """Threat: the partner told a gateway of connections that its proxy carried, and once the origin has forgotten one,
+    the SYN proxy takes the answer to what begins from the same port for its own. So its kernel does not take them over.
+    Users and the proxies take up the same ports at the other gateway and, when it is back, at the first."""
     moving, bank = gateway.users["moving"], {"name": gateway.sites["finance"]}
     first = random.randrange(20000, 30000, 100)  # noqa: S311 -- a port is no secret
     ports = range(first, first + 8)
