@@ -293,8 +293,5 @@ def established(listing: str, source: str, port: int) -> set[int]:
     """From which ports stand, in a list of connections, a source's to a port."""
     lines = (line for line in listing.splitlines() if "ESTABLISHED" in line and f"src={source} " in line)
     return {
-        int(own)
-        for line in lines
-        for own, other in re.findall(r"sport=(\d+) dport=(\d+)", line)
-        if int(other) == port
+        int(own) for line in lines for own, other in re.findall(r"sport=(\d+) dport=(\d+)", line) if int(other) == port
     }
