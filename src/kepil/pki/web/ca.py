@@ -10,9 +10,10 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
+from urllib.parse import parse_qs
 
 import psycopg
 from psycopg_pool import ConnectionPool
@@ -22,6 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kepil.errors import KepilError
 from kepil.pki.authority import CertificateAuthority, parse_serial
@@ -32,9 +34,11 @@ from kepil.pki.signer import SignerError
 from kepil.pki.signing import SigningThreads
 from kepil.pki.store import SESSION_OPTIONS, IssuedCertificate
 from kepil.pki.together import Together
-from kepil.pki.web.body import BodyTooLargeError, read_body
+from kepil.pki.web.body import BodyTooLargeError
 from kepil.pki.web.log import configure_logging
+from kepil.pki.web.plain import PlainApp, answer, read_body, settle
 
+CERTIFICATES: Final = "/v1/certificates"
 LARGEST_BODY = 16 * 1024
 """Octets; a PKCS #10 request with an RSA-8192 or ML-DSA-87 key is smaller."""
 
@@ -62,6 +66,8 @@ STATUS = {
     "database-unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """The HTTP status of each `code`; a code that is not here is a fault of ours (500)."""
+FORESEEN: Final = (KepilError, SignerError, psycopg.Error)
+"""What an answer says all about; of anything else the log keeps where it comes from."""
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +103,7 @@ class Api:
         """Hold the database pool open. It does not wait for the database: without one the service answers 503."""
         self._pool.open()
         await self._open_keys()
+        settle()
         try:
             yield
         finally:
@@ -113,32 +120,30 @@ class Api:
             except (SignerError, CredentialError, SettingsError) as error:
                 log.error("authority=%s cannot issue: %s", name, error)
 
-    async def issue(self, request: Request) -> Response:
+    async def issue(self, scope: Scope, receive: Receive) -> IssuedCertificate:
         """`POST /v1/certificates?authority=…&profile=…` with a PKCS #10 request, DER or PEM."""
-        officer = self._officer(request)
-        authority, profile = _parameter(request, "authority"), _parameter(request, "profile")
-        body = await _body(request)
-
+        officer = self._officer(scope)
+        authority, profile = _parameter(scope, "authority"), _parameter(scope, "profile")
+        body = await _body(receive)
         self._authority.subscriber_profile(profile)
         name = self._authority.issuer(authority).name
-        order = Order(body, profile, officer, idempotency_key=request.headers.get("idempotency-key"))
-        issued = await self._together[name].run(order)
-        response = self._certificate(request, issued, HTTPStatus.CREATED)
-        response.headers["Location"] = f"/v1/certificates/{issued.serial.hex()}"
-        return response
+        order = Order(body, profile, officer, idempotency_key=_header(scope, b"idempotency-key"))
+        return await self._together[name].run(order)
 
     async def certificate(self, request: Request) -> Response:
         """`GET /v1/certificates/{serial}`: the serial number in hexadecimal."""
-        self._officer(request)
+        self._officer(request.scope)
         serial = parse_serial(request.path_params["serial"])
-        return self._certificate(request, await self._threads.run(self._authority.certificate, serial), HTTPStatus.OK)
+        issued = await self._threads.run(self._authority.certificate, serial)
+        kind, body = self.certificate_as_asked(request.scope, issued)
+        return Response(body, media_type=kind)
 
     async def revoke(self, request: Request) -> Response:
         """`POST /v1/certificates/{serial}/revocation?authority=…` with `{"reason": "keyCompromise"}`."""
-        officer = self._officer(request)
-        authority, serial = _parameter(request, "authority"), parse_serial(request.path_params["serial"])
+        officer = self._officer(request.scope)
+        authority, serial = _parameter(request.scope, "authority"), parse_serial(request.path_params["serial"])
         try:
-            asked = Revocation.model_validate_json(await _body(request))
+            asked = Revocation.model_validate_json(await _body(request.receive))
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors())
             raise RefusedError("bad-request", f'{faults}; send {{"reason": "keyCompromise"}} or the like') from error
@@ -166,23 +171,43 @@ class Api:
             {"status": "ok" if healthy else "crl-ended", "crl_next_update": crls}, 200 if healthy else 503
         )
 
-    def _officer(self, request: Request) -> str:
+    def _officer(self, scope: Scope) -> str:
         """The verified name of who asks. Exactly one header, so that nobody slips a second one past nginx."""
-        names = request.headers.getlist("x-client-name")
+        names = [str(value, "latin-1") for name, value in scope["headers"] if name == b"x-client-name"]
         if len(names) != 1 or names[0] not in self._officers:
-            log.warning("refused client=%r path=%s", names, request.url.path)
+            log.warning("refused client=%r path=%s", names, scope["path"])
             raise RefusedError("not-an-officer", "your TLS certificate does not name a registration officer's host")
         return names[0]
 
-    def _certificate(self, request: Request, issued: IssuedCertificate, status: HTTPStatus) -> Response:
-        """The certificate as DER where the client asks for `application/pkix-cert`, else as PEM with its issuer's."""
-        if "application/pkix-cert" in request.headers.get("accept", ""):
-            return Response(issued.der, status, media_type="application/pkix-cert")
+    def certificate_as_asked(self, scope: Scope, issued: IssuedCertificate) -> tuple[str, bytes]:
+        """Media type and octets: DER where the client asks for `application/pkix-cert`, else PEM with its issuer's."""
+        if "application/pkix-cert" in (_header(scope, b"accept") or ""):
+            return "application/pkix-cert", issued.der
         chain = ssl.DER_cert_to_PEM_cert(issued.der) + self._authority.issuer(issued.issuer).certificate_pem
-        return Response(chain, status, media_type="application/pem-certificate-chain")
+        return "application/pem-certificate-chain", chain.encode()
 
 
-def create_app() -> Starlette:
+class IssueEndpoint:
+    """What is asked most, without a framework around it."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, errors likewise."""
+        try:
+            issued = await self._api.issue(scope, receive)
+        except Exception as error:
+            await _problem(scope, error)(scope, receive, send)
+            if not isinstance(error, FORESEEN):
+                raise  # to the server's log, with where it comes from
+        else:
+            kind, body = self._api.certificate_as_asked(scope, issued)
+            place = f"{CERTIFICATES}/{issued.serial.hex()}"
+            await answer(send, HTTPStatus.CREATED, kind.encode(), body, (b"location", place.encode()))
+
+
+def create_app() -> ASGIApp:
     """The application, from the settings file. Raises SettingsError, SignerError, CredentialError."""
     configure_logging()
     settings = CaSettings.from_environment()
@@ -212,36 +237,47 @@ def _still_open(connection: psycopg.Connection[Any]) -> None:
         raise psycopg.OperationalError("the server has closed the connection")
 
 
-def build_app(api: Api) -> Starlette:
+def build_app(api: Api) -> ASGIApp:
     """The application around its handlers."""
-    faults = (KepilError, SignerError, psycopg.Error, Exception)
-    return Starlette(
+    issuing = IssueEndpoint(api)
+    other = Starlette(
         routes=[
-            Route("/v1/certificates", api.issue, methods=["POST"]),
-            Route("/v1/certificates/{serial}", api.certificate, methods=["GET"]),
-            Route("/v1/certificates/{serial}/revocation", api.revoke, methods=["POST"]),
+            Route(CERTIFICATES, issuing, methods=["POST"]),
+            Route(CERTIFICATES + "/{serial}", api.certificate, methods=["GET"]),
+            Route(CERTIFICATES + "/{serial}/revocation", api.revoke, methods=["POST"]),
             Route("/health", api.health, methods=["GET"]),
         ],
-        exception_handlers={HTTPException: _http_problem, **dict.fromkeys(faults, _problem)},
+        exception_handlers={HTTPException: _http_problem, **dict.fromkeys((*FORESEEN, Exception), _request_problem)},
         lifespan=api.lifespan,
     )
+    return PlainApp(issuing, other, lambda scope: scope.get("method") == "POST" and scope["path"] == CERTIFICATES)
 
 
-def _parameter(request: Request, name: str) -> str:
-    values = request.query_params.getlist(name)
+@lru_cache(64)
+def _parameters(query: bytes) -> dict[str, list[str]]:
+    return parse_qs(query.decode("latin-1"), keep_blank_values=True)
+
+
+def _parameter(scope: Scope, name: str) -> str:
+    values = _parameters(scope["query_string"]).get(name, [])
     if len(values) != 1:
         raise RefusedError("bad-request", f"give the query parameter {name!r} once")
     return values[0]
 
 
-async def _body(request: Request) -> bytes:
+def _header(scope: Scope, wanted: bytes) -> str | None:
+    """A header's value, the first where there are several."""
+    return next((str(value, "latin-1") for name, value in scope["headers"] if name == wanted), None)
+
+
+async def _body(receive: Receive) -> bytes:
     try:
-        return await read_body(request, LARGEST_BODY)
+        return await read_body(receive, LARGEST_BODY)
     except BodyTooLargeError as error:
         raise RefusedError("body-too-large", f"{error}; send less") from error
 
 
-async def _problem(request: Request, error: Exception) -> Response:
+def _problem(scope: Scope, error: Exception) -> Response:
     """Answer an error as RFC 9457 says. What is our fault goes to the log; the client learns only that it is."""
     code, detail = getattr(error, "code", "internal-error"), str(error)
     if isinstance(error, SignerError):
@@ -250,10 +286,14 @@ async def _problem(request: Request, error: Exception) -> Response:
         code, detail = "database-unavailable", "the database does not answer; try again later"
     status = STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("failed method=%s path=%s code=%s: %s", request.method, request.url.path, code, error)
+        log.error("failed method=%s path=%s code=%s: %s", scope["method"], scope["path"], code, error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         code, detail = "internal-error", "the certification authority failed; its operators find the cause in the log"
     return _document(status, code, detail)
+
+
+async def _request_problem(request: Request, error: Exception) -> Response:
+    return _problem(request.scope, error)
 
 
 async def _http_problem(_request: Request, error: Exception) -> Response:

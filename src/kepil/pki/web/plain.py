@@ -1,6 +1,7 @@
-"""ASGI without a framework, for the two services in which routing and wrapping would cost more than the answer."""
+"""ASGI without a framework, for what is asked most: routing and wrapping would cost as much as the answer."""
 
 import gc
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -9,16 +10,20 @@ from kepil.pki.web.body import LIMIT_BYTES, BodyTooLargeError
 NO_STORE = (b"cache-control", b"no-store")
 
 
-class PlainApp:
-    """Everything that is not `/health` goes straight to the endpoint; health and the lifespan are the other app's."""
+def is_not_health(scope: Scope) -> bool:
+    """Whether it is a request for anything but `/health`."""
+    return bool(scope["type"] == "http" and scope["path"] != "/health")
 
-    def __init__(self, endpoint: ASGIApp, other: ASGIApp) -> None:
-        self._endpoint, self._other = endpoint, other
+
+class PlainApp:
+    """The requests that are `plain` go straight to the endpoint; all others and the lifespan are the other app's."""
+
+    def __init__(self, endpoint: ASGIApp, other: ASGIApp, plain: Callable[[Scope], bool] = is_not_health) -> None:
+        self._endpoint, self._other, self._plain = endpoint, other, plain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        plain = scope["type"] == "http" and scope["path"] != "/health"
-        await (self._endpoint if plain else self._other)(scope, receive, send)
+        await (self._endpoint if self._plain(scope) else self._other)(scope, receive, send)
 
 
 def settle() -> None:
