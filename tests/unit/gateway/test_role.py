@@ -127,7 +127,30 @@ def test_who_cannot_be_remembered_gets_nothing() -> None:
     assert (closed, begun) == ("jump web", "ct state new goto limited")
     assert remembered == "add @unknown { ip saddr } goto limited"
     assert full.startswith("counter drop ")
-    assert all(" drop" in line for line in chain("web"))
+    *closed_at_once, strays = chain("web")
+    assert all(" drop" in line for line in closed_at_once)
+    assert strays == "ct state invalid goto strays"
+
+
+@pytest.mark.clause("GW-2")
+def test_what_is_in_no_connection_goes_no_further() -> None:
+    """Threat: what belongs to no connection passes. Nothing of a connection that is here is reset: anyone could write
+    its user's address and end it."""
+    here, elsewhere = chain("strays")
+    assert here.startswith("socket wildcard 0 counter drop ")
+    assert elsewhere.startswith("counter reject with tcp reset ")
+
+
+@pytest.mark.clause("GW-2")
+def test_a_gateway_forgets_what_its_partner_marks_as_its_own() -> None:
+    """Threat: both have one mark, so that one forgets its own connections or keeps the other's."""
+    pair = ("gw01", "0x100", "0x200"), ("gw02", "0x200", "0x100")
+    for name, own, others in pair:
+        (partner,) = {"gw01", "gw02"} - {name}
+        there = {"inventory_hostname": name, "hostvars": {partner: {"estate_address": "198.18.8.12"}}}
+        marked = re.findall(r"ct mark set ct mark \| (\w+) comment .*carries", rendered("gateway.nft", **there))
+        assert marked == [own, own], "what the proxy is asked, and what it asks"
+        assert f'kepil-gateway-state 198.18.8.10 {others}"' in rendered("keepalived.conf", **there)
 
 
 @pytest.mark.clause("LQ-A3-6", "GW-13")
@@ -180,7 +203,10 @@ def test_what_is_released_was_seen_first_and_only_suricata_releases() -> None:
     assert suricata()["app-layer"]["protocols"]["tls"]["encryption-handling"] == "bypass"
     text = rendered("gateway.nft")
     assert "mark set 0x20" not in text
-    assert re.findall(r"ct mark set .*?(?= comment)", text) == ["ct mark set ct mark | 0x40"]
+    bits = {int(bit, 16) for bit in re.findall(r"ct mark set ct mark \| (\w+)", text)}
+    assert len(re.findall("ct mark set", text)) == len(re.findall(r"ct mark set ct mark \| 0x\w+", text))
+    assert 0x40 in bits
+    assert not any(bit & 0x20 for bit in bits)
 
 
 @pytest.mark.clause("LQ-A3-6")
