@@ -17,6 +17,8 @@ import sys
 import time
 
 AT_ONCE = 4000
+STEP, PAUSE_SECONDS = 50, 0.01
+"""So many packets go out between two pauses: all hosts share a kernel, which drops what it has no time to pass on."""
 KINDS = {
     "tcp": (socket.SOCK_STREAM, socket.IPPROTO_TCP),
     "udp": (socket.SOCK_DGRAM, socket.IPPROTO_UDP),
@@ -77,7 +79,10 @@ class Attempt:
 def attempt(targets: list[tuple[str, str, int]], mark: int, patience: float) -> list[str]:
     """What becomes of each; waits until all have an answer, or until patience is at its end."""
     poll = select.epoll()
-    attempts = [Attempt(*target, mark) for target in targets]
+    attempts = []
+    for start in range(0, len(targets), STEP):
+        attempts += [Attempt(*target, mark) for target in targets[start : start + STEP]]
+        time.sleep(PAUSE_SECONDS)
     waiting = {made.socket.fileno(): made for made in attempts if made.state == "silent"}
     for descriptor, made in waiting.items():
         poll.register(descriptor, select.EPOLLOUT if made.protocol == "tcp" else select.EPOLLIN)
