@@ -85,6 +85,7 @@ def rendered(folder: Path, name: str, **more: Any) -> Path:
         "__gateway_seen_mark": "0x10",
         "__gateway_released_mark": "0x20",
         "__gateway_again_mark": "0x40",
+        "__gateway_carried_marks": {"gw01": "0x100"},
         "__gateway_intrusion": folder,
     } | more  # fmt: skip
     environment = jinja2.Environment(  # noqa: S701 - no HTML
