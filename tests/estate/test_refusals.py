@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
-
-import pytest
 
 from tests.conftest import PROJECT
 
-BRIDGE = "foreign0"
+# Runs a command where another program's bridge is in the development subnets. In a network namespace of its own: on the
+# machine itself it would also stop whatever hosts are being made at the same time.
+BESIDE_A_FOREIGN_NETWORK = (
+    *("unshare", "--net", "sh", "-euc"),
+    """ip link add foreign0 type bridge
+    ip address add 198.18.250.1/24 dev foreign0
+    ip link set foreign0 up
+    exec "$@" """,
+    "sh",
+)
 
 
-def preflight(**variables: object) -> str:
-    """Output of the substrate's first phase alone, which must refuse."""
+def preflight(*within: str, **variables: object) -> str:
+    """Output of the substrate's first phase alone, which must refuse; WITHIN is what runs the command."""
     done = subprocess.run(
         [
-            *("ansible-playbook", "playbooks/substrate.yml"),
+            *(*within, "ansible-playbook", "playbooks/substrate.yml"),
             *("--extra-vars", json.dumps({"substrate_phases": ["preflight"], **variables})),
         ],
         cwd=PROJECT,
@@ -31,22 +37,9 @@ def preflight(**variables: object) -> str:
     return " ".join(done.stdout.split())
 
 
-@pytest.fixture
-def foreign_network() -> Iterator[None]:
-    """Another program's bridge in the development subnets."""
-    subprocess.run(["ip", "link", "add", BRIDGE, "type", "bridge"], check=True)
-    try:
-        subprocess.run(["ip", "address", "add", "198.18.250.1/24", "dev", BRIDGE], check=True)
-        subprocess.run(["ip", "link", "set", BRIDGE, "up"], check=True)
-        yield
-    finally:
-        subprocess.run(["ip", "link", "delete", BRIDGE], check=True)
-
-
-@pytest.mark.usefixtures("foreign_network")
 def test_a_subnet_in_use() -> None:
-    said = preflight()
-    assert f"198.18.250.0/24 on {BRIDGE} overlaps with 198.18.0.0/15" in said
+    said = preflight(*BESIDE_A_FOREIGN_NETWORK)
+    assert "198.18.250.0/24 on foreign0 overlaps with 198.18.0.0/15" in said
     assert "Take that interface down" in said
 
 
