@@ -366,6 +366,12 @@ def test_what_the_scanner_cannot_read_is_refused() -> None:
 
 
 @pytest.mark.clause("LQ-A3-6")
+def test_no_process_of_the_scanners_door_is_ended_for_being_idle() -> None:
+    """c-icap ends one when more threads are idle than that, and what it is doing with it: users see an error (500)."""
+    stated = dict(re.findall(r"^(\w+) (\d+)$", rendered("c-icap.conf"), re.MULTILINE))
+    assert int(stated["MaxSpareThreads"]) >= int(stated["MaxServers"]) * int(stated["ThreadsPerChild"])
+
+
 def test_with_a_mirror_the_scanner_waits_for_its_databases() -> None:
     """ClamAV's units ask for databases; the role takes that away only where there is no mirror to bring them. The door
     asks for none, and comes back like the scanner."""
