@@ -141,7 +141,8 @@ def processes(service: str, settings: Path, listener: socket.socket) -> Iterator
 def uvicorn(service: str, port: int) -> list[str]:
     """The command of a service as the estate's units run it, on a port instead of a socket."""
     application = f"kepil.pki.web.{service}:create_app"
-    return ["python3", "-m", "uvicorn", "--factory", application, "--port", str(port), "--no-access-log"]
+    quiet = ("--no-access-log", "--no-server-header", "--no-proxy-headers")
+    return ["python3", "-m", "uvicorn", "--factory", application, "--port", str(port), *quiet]
 
 
 def listens(port: int) -> bool:

@@ -8,16 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
 import psycopg
 
-from kepil.pki.credential import read_certificate
-from kepil.pki.crl import Scope, write_crl
-from kepil.pki.revocation import encoded_revocations
-from kepil.pki.signer import Signer
 from tests.bench import common
 
 OPENSSL = """[ca]
@@ -39,16 +34,6 @@ INDEX = f"""copy (select E'R\\t301231235959Z\\t' || to_char(now() - number * int
 from generate_series(1, %(entries)s) number) to stdout (format csv, delimiter '|', quote '`')"""  # noqa: S608
 
 
-def make_one(folder: Path, conninfo: str) -> None:
-    """What the measured process does: read, sign, and put the file in place."""
-    signer, now = Signer.open(f"{folder}/ca.key"), datetime.now(UTC)
-    scope = Scope(
-        read_certificate(folder / "ca.crt"), 1, now, now + timedelta(hours=25), None, "http://a/", "http://b/"
-    )
-    with psycopg.connect(conninfo) as one, psycopg.connect(conninfo) as other:
-        write_crl(folder / "kepil.crl", scope, signer, encoded_revocations([one, other], "nca-rsa", before=now))
-
-
 def measure(folder: Path, *command: str) -> tuple[float, float, float]:
     """Run a command; seconds, seconds of its own processor, and the most memory that it held, in MB."""
     begin = time.monotonic()
@@ -61,7 +46,7 @@ def measure(folder: Path, *command: str) -> tuple[float, float, float]:
 
 def compare(folder: Path, conninfo: str, entries: int, rounds: int) -> None:
     """Measure both in turn, several times, and print medians."""
-    own = (sys.executable, "-m", "tests.bench.crl", "--make", str(folder), conninfo)
+    own = (sys.executable, "-m", "tests.bench.one_crl", str(folder), conninfo)
     theirs = ("openssl", "ca", "-config", "ca.cnf", "-gencrl", "-out", "openssl.crl")
     ours, peers, database = [], [], []
     for _ in range(rounds):
@@ -85,11 +70,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--entries", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--make", nargs=2, metavar=("FOLDER", "CONNINFO"), help="what the measured process does")
     chosen = options.parse_args()
-    if chosen.make:
-        make_one(Path(chosen.make[0]), chosen.make[1])
-        return
     folder = Path(tempfile.mkdtemp())
     common.make_hierarchy(folder, "rsa2048")
     (folder / "ca.cnf").write_text(OPENSSL)
