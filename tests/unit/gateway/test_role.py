@@ -372,6 +372,7 @@ def test_no_process_of_the_scanners_door_is_ended_for_being_idle() -> None:
     assert int(stated["MaxSpareThreads"]) >= int(stated["MaxServers"]) * int(stated["ThreadsPerChild"])
 
 
+@pytest.mark.clause("LQ-A3-6")
 def test_with_a_mirror_the_scanner_waits_for_its_databases() -> None:
     """ClamAV's units ask for databases; the role takes that away only where there is no mirror to bring them. The door
     asks for none, and comes back like the scanner."""
