@@ -31,7 +31,7 @@ select 'nca-rsa', decode({SERIAL}, 'hex'), now() + interval '1 year', now() - (%
   1 from generate_series(1, %(entries)s) number"""  # noqa: S608 - own expressions
 INDEX = f"""copy (select E'R\\t301231235959Z\\t' || to_char(now() - number * interval '25 s', 'YYMMDDHH24MISS"Z"')
 || E',keyCompromise\\t' || upper({SERIAL}) || E'\\tunknown\\t/CN=' || number
-from generate_series(1, %(entries)s) number) to stdout (format csv, delimiter '|', quote '`')"""  # noqa: S608
+from generate_series(1, %(entries)s) number) to stdout (format csv, delimiter '|', quote '`')"""  # noqa: S608 - likewise
 
 
 def measure(folder: Path, *command: str) -> tuple[float, float, float]:

@@ -93,7 +93,7 @@ def main() -> None:
     common.make_hierarchy(folder, chosen.key)
     with common.database("replica") as conninfo:
         fill = (
-            f"insert into status (issuer, serial, not_after) select 'nca-rsa', {SERIAL}, now() + interval '1 year' "  # noqa: S608
+            f"insert into status (issuer, serial, not_after) select 'nca-rsa', {SERIAL}, now() + interval '1 year' "  # noqa: S608 - own names
             f"from generate_series(0, {chosen.certificates - 1}) number"
         )
         common.execute(conninfo, fill, "vacuum analyze status", "checkpoint")

@@ -32,6 +32,10 @@ def register(nouns: Any) -> None:
     _gateway(verbs)
 
 
+# What a verb needs is imported in it: gateways have this command and not all of what the controller has.
+# ruff: noqa: PLC0415
+
+
 def _controller(verbs: Any) -> None:
     policy = _verb(verbs, "policy", _policy, "check an environment's organisations and catalogue, and write the policy")
     _environment(policy)
@@ -98,8 +102,8 @@ def _time(text: str) -> datetime:
 
 
 def _policy(arguments: argparse.Namespace) -> int:
-    from kepil.gateway.policy import Policy, write_policy  # noqa: PLC0415 nouns load what they need
-    from kepil.gateway.settings import read_policy_file  # noqa: PLC0415
+    from kepil.gateway.policy import Policy, write_policy
+    from kepil.gateway.settings import read_policy_file
 
     stated = read_policy_file(INVENTORIES, arguments.environment)
     Policy.of(stated)
@@ -110,8 +114,8 @@ def _policy(arguments: argparse.Namespace) -> int:
 
 
 def _import_catalogue(arguments: argparse.Namespace) -> int:
-    from kepil.gateway import catalogue  # noqa: PLC0415
-    from kepil.gateway.settings import read_settings  # noqa: PLC0415
+    from kepil.gateway import catalogue
+    from kepil.gateway.settings import read_settings
 
     operators = sorted(read_settings(INVENTORIES, arguments.environment).gateway_operators)
     if arguments.operator not in operators:
@@ -127,9 +131,9 @@ def _import_catalogue(arguments: argparse.Namespace) -> int:
 
 
 def _import_lists(arguments: argparse.Namespace) -> int:
-    from kepil.gateway.lists import Imported, read_lists  # noqa: PLC0415
-    from kepil.gateway.lookup import build  # noqa: PLC0415
-    from kepil.gateway.settings import read_settings  # noqa: PLC0415
+    from kepil.gateway.lists import Imported, read_lists
+    from kepil.gateway.lookup import build
+    from kepil.gateway.settings import read_settings
 
     settings, report = read_settings(INVENTORIES, arguments.environment), Imported()
     categories = settings.categories
@@ -140,10 +144,10 @@ def _import_lists(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from kepil.gateway.explain import explain  # noqa: PLC0415
-    from kepil.gateway.lookup import Table  # noqa: PLC0415
-    from kepil.gateway.policy import Policy, read_policy  # noqa: PLC0415
-    from kepil.gateway.settings import read_policy_file  # noqa: PLC0415
+    from kepil.gateway.explain import explain
+    from kepil.gateway.lookup import Table
+    from kepil.gateway.policy import Policy, read_policy
+    from kepil.gateway.settings import read_policy_file
 
     chosen = arguments.environment
     policy = Policy.of(read_policy_file(INVENTORIES, chosen)) if chosen else read_policy(arguments.policy)
@@ -153,9 +157,9 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _open_register(environment: str) -> Any:
-    from kepil.gateway.calendar import Calendar  # noqa: PLC0415
-    from kepil.gateway.register import Register  # noqa: PLC0415
-    from kepil.gateway.settings import read_settings  # noqa: PLC0415
+    from kepil.gateway.calendar import Calendar
+    from kepil.gateway.register import Register
+    from kepil.gateway.settings import read_settings
 
     settings = read_settings(INVENTORIES, environment)
     calendar = Calendar(settings.gateway_days_off, settings.gateway_working_days)
@@ -163,8 +167,8 @@ def _open_register(environment: str) -> Any:
 
 
 def _enrol(arguments: argparse.Namespace) -> int:
-    from kepil.gateway.cms import Trust  # noqa: PLC0415
-    from kepil.gateway.enrol import enrol  # noqa: PLC0415
+    from kepil.gateway.cms import Trust
+    from kepil.gateway.enrol import enrol
 
     settings, entries = _open_register(arguments.environment)
     trust = Trust(arguments.roots, arguments.issuers, arguments.config, arguments.ocsp_url)
@@ -174,10 +178,10 @@ def _enrol(arguments: argparse.Namespace) -> int:
 
 
 def _applied(arguments: argparse.Namespace) -> int:
-    from kepil.gateway.located import read  # noqa: PLC0415
-    from kepil.gateway.notice import notice  # noqa: PLC0415
-    from kepil.gateway.organisation import Organisation  # noqa: PLC0415
-    from kepil.gateway.organisations import folder  # noqa: PLC0415
+    from kepil.gateway.located import read
+    from kepil.gateway.notice import notice
+    from kepil.gateway.organisation import Organisation
+    from kepil.gateway.organisations import folder
 
     settings, entries = _open_register(arguments.environment)
     path = folder(INVENTORIES, arguments.environment) / f"{arguments.organisation}.yml"
@@ -189,7 +193,7 @@ def _applied(arguments: argparse.Namespace) -> int:
 
 
 def _register(arguments: argparse.Namespace) -> int:
-    from kepil.gateway.calendar import day_of  # noqa: PLC0415
+    from kepil.gateway.calendar import day_of
 
     _, entries = _open_register(arguments.environment)
     today, late = day_of(datetime.now(UTC)), 0
@@ -203,9 +207,9 @@ def _register(arguments: argparse.Namespace) -> int:
 
 
 def _apply(arguments: argparse.Namespace) -> int:
-    from kepil.gateway.apply import apply, run_nft  # noqa: PLC0415
-    from kepil.gateway.blocked import read_blocked  # noqa: PLC0415
-    from kepil.gateway.policy import read_policy  # noqa: PLC0415
+    from kepil.gateway.apply import apply, run_nft
+    from kepil.gateway.blocked import read_blocked
+    from kepil.gateway.policy import read_policy
 
     policy, blocked = read_policy(arguments.policy), read_blocked(arguments.blocked)
     if apply(policy, blocked, datetime.now(UTC), arguments.skeleton, arguments.state, run_nft):
@@ -214,7 +218,7 @@ def _apply(arguments: argparse.Namespace) -> int:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    from kepil.gateway.watch_host import watch  # noqa: PLC0415
+    from kepil.gateway.watch_host import watch
 
     count = watch(arguments.policy, arguments.blocked, arguments.settings, datetime.now(UTC))
     print(f"{count} sources are blocked", file=sys.stderr)

@@ -202,5 +202,5 @@ def _openssl(arguments: Sequence[str | Path], trust: Trust) -> subprocess.Comple
 def _reason(stderr: str) -> str:
     """OpenSSL's own words, without the places in its sources."""
     told = [line.rpartition("erify error:")[2].strip() for line in stderr.splitlines() if "erify error:" in line]
-    raised = [line.split(":")[5] for line in stderr.splitlines() if line.count(":") > 5]  # noqa: PLR2004
+    raised = [line.split(":")[5] for line in stderr.splitlines() if line.count(":") > 5]  # noqa: PLR2004 - the sixth field is the reason
     return "; ".join(dict.fromkeys(told or raised or stderr.splitlines())) or "no reason given"

@@ -56,7 +56,7 @@ class Register:
                 write_once(kept, signed)
             self._journal.append("received", {"sha256": sha256, "received": received.isoformat()})
 
-    def decide(self, sha256: str, state: State, *, bin: str = "", organisation: str = "", note: str = "") -> None:  # noqa: A002
+    def decide(self, sha256: str, state: State, *, bin: str = "", organisation: str = "", note: str = "") -> None:  # noqa: A002 - the law's word for it
         """Enter what became of it, unless that is what the register says."""
         item = self.items()[sha256]
         if (item.state, item.note) != (state, note):

@@ -178,7 +178,7 @@ class Store:
         """The issuer's CRL with the highest number: of any kind, or the last complete one, or the last delta."""
         with self._connection.cursor(row_factory=class_row(IssuedCrl)) as cursor:
             cursor.execute(
-                f"select {_CRL} from crl where issuer = %s and coalesce((base_number is null) = %s, true) "  # noqa: S608
+                f"select {_CRL} from crl where issuer = %s and coalesce((base_number is null) = %s, true) "  # noqa: S608 -- own names
                 "order by number desc limit 1",
                 [issuer, complete],
             )
@@ -220,7 +220,7 @@ class Store:
 
     def _certificate(self, column: str, value: bytes) -> IssuedCertificate | None:
         with self._connection.cursor(row_factory=class_row(IssuedCertificate)) as cursor:
-            cursor.execute(f"select {_CERTIFICATE} from certificate where {column} = %s", [value])  # noqa: S608
+            cursor.execute(f"select {_CERTIFICATE} from certificate where {column} = %s", [value])  # noqa: S608 -- own names
             return cursor.fetchone()
 
     def _lock(self, purpose: str, name: bytes, *, shared: bool) -> None:

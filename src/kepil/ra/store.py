@@ -198,5 +198,5 @@ class Store:
 
     def _rows(self, condition: str, values: dict[str, Any]) -> list[Row]:
         with self._connection.cursor(row_factory=class_row(Row)) as cursor:
-            cursor.execute(f"select {_ROW} from application where {condition}".encode(), values)  # noqa: S608
+            cursor.execute(f"select {_ROW} from application where {condition}".encode(), values)  # noqa: S608 - own names
             return cursor.fetchall()

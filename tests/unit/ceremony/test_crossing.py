@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from kepil.ceremony.bundle import pack, sign_seal
+from kepil.ceremony.bundle import SEAL, Seal, contents, pack, sign_seal
 from kepil.ceremony.course import follow
 from kepil.ceremony.crossing import MEDIA, refuse_others
 from kepil.ceremony.definition import LANGUAGES, Step
@@ -36,6 +36,7 @@ from kepil.ceremony.verify import verify_bundle
 from kepil.ceremony.words import everything, role_text
 from kepil.errors import KepilError
 from kepil.journal.chain import Journal, canonical
+from kepil.signed.document import parse
 from kepil.signed.signatures import AllowedSigners
 
 from .conftest import PROJECT, Hall, definition, lint, listing, planned, step
@@ -493,9 +494,6 @@ def test_the_journal_takes_no_medium_of_other_signers(both: Path, hall: Hall, si
 
 def sealed_again(hall: Hall, bundle: Path) -> None:
     """The bundle as its sealers would seal it after the change."""
-    from kepil.ceremony.bundle import SEAL, Seal, contents  # noqa: PLC0415
-    from kepil.signed.document import parse  # noqa: PLC0415
-
     was = parse((bundle / SEAL).read_bytes(), Seal, bundle / SEAL)
     (bundle / SEAL).write_bytes(was.model_copy(update={"files": contents(bundle)}).content)
     shutil.rmtree(bundle / "seal")

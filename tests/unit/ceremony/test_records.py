@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asn1crypto import pem, x509
 
 from kepil.ceremony.definition import Step
 from kepil.ceremony.evidence import check_file, read_evidence
@@ -75,8 +76,6 @@ def certificate(records: Path, hall: Path, tbs: str) -> None:
 
 @pytest.mark.clause("CP-7.1")
 def test_a_certificate_that_is_not_the_linted_one_is_no_evidence(records: Path, hall: Path) -> None:
-    from asn1crypto import pem, x509  # noqa: PLC0415
-
     made = x509.Certificate.load(pem.unarmor(SAMPLE.read_bytes())[2])
     certificate(records, hall, sha256(made["tbs_certificate"].dump()).hexdigest())
     with pytest.raises(KepilError, match="what was signed is not what was linted"):

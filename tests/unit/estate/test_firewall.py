@@ -60,9 +60,9 @@ def test_sockets_are_read_as_ss_lists_them() -> None:
     assert found[1] == Listener("udp", "0.0.0.0", 123, 'users:(("chronyd",pid=57,fd=7))')  # noqa: S104 - read, not bound
     assert [(socket.address, socket.port) for socket in found] == [
         ("127.0.0.1", 323),
-        ("0.0.0.0", 123),  # noqa: S104
+        ("0.0.0.0", 123),  # noqa: S104 - read, not bound
         ("127.0.0.53", 53),
-        ("0.0.0.0", 80),  # noqa: S104
+        ("0.0.0.0", 80),  # noqa: S104 - read, not bound
         ("*", 9100),
         ("::1", 5432),
         ("::ffff:127.0.0.1", 8080),

@@ -217,7 +217,7 @@ class Watcher:
             if not taken:
                 raise OSError
 
-        operator: Callable[[IPv4Address], str] = lambda _: "telecom"  # noqa: E731
+        operator: Callable[[IPv4Address], str] = lambda _: "telecom"  # noqa: E731 - its type is stated
         told = tell if active else None
         self.facts = run(self.facts | self.copy, self.kernel, listed.__contains__, operator, told, CALENDAR, moment)
 

@@ -121,6 +121,6 @@ def _render(template: str, language: Language, plan: Plan, **values: Any) -> str
         rows=rows,
         role_name=lambda role: role_text(role, "name", language),
         role_text=lambda role, what: role_text(role, what, language),
-        style=Markup(files(__package__).joinpath("templates", "style.css").read_text(encoding="utf-8")),  # noqa: S704
+        style=Markup(files(__package__).joinpath("templates", "style.css").read_text(encoding="utf-8")),  # noqa: S704 - the package's own file
         **values,
     )
