@@ -7,8 +7,8 @@ fail() {
 }
 slots=$(token_slots)
 field() { printf '%s\n' "$slots" | sed -n "s/^ *$1 *: *//p" | head -n 1; }
-# None counted is an answer, which grep calls a failure.
-count() { printf '%s\n' "$2" | sed '/^$/d' | grep -c "$1" || true; }
+# None counted is an answer, which grep calls failure 1; any other is one.
+count() { printf '%s\n' "$2" | sed '/^$/d' | grep -c "$1" || [ $? = 1 ]; }
 name='[a-z0-9][a-z0-9._-]*' # as the journal takes it
 objects=$(token --list-objects --type privkey) # by itself: its failure is no empty partition
 secrets=$(token --list-objects --type secrkey)

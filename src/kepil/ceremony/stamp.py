@@ -87,7 +87,7 @@ def _query(path: Path, head: str, policy: str) -> None:
 def _post(url: str, query: bytes) -> bytes:
     asked = Request(url, data=query, headers={"Content-Type": QUERY_TYPE})  # noqa: S310 -- http or https, as was seen to
     try:
-        with urlopen(asked, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - `Authority` takes http and https alone
+        with urlopen(asked, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 -- likewise
             kind, content = answer.headers.get_content_type(), answer.read(LARGEST_REPLY + 1)
     except (OSError, HTTPException) as error:
         raise StampError(f"{url}: no answer from this authority: {error}") from error
