@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else arguments
     parsed = build_parser([noun for noun in NOUNS if noun in given[:1]] or NOUNS).parse_args(given)
+    gc.freeze()  # what was imported is never garbage, and need not be looked through at the end either
     try:
         return int(parsed.run(parsed))
     except _told() as error:

@@ -15,14 +15,18 @@ from pathlib import Path
 from statistics import mean
 
 import psycopg
+import yaml
 
 from kepil.pki import migrations
 
 CONNECTIONS = 64
 _ALL = range(os.cpu_count() or 1)
 GOST_CONFIG = "/etc/ssl/openssl-gost.cnf"
+PROJECT = Path(__file__).parents[2]
+ROLES = PROJECT / "roles"
+HIERARCHIES = PROJECT / "inventories/common/group_vars/all/hierarchies.yml"
 KEYS = {
-    "rsa2048": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"),
+    **{f"rsa{bits}": ("-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{bits}") for bits in (2048, 3072, 4096)},
     "p256": ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"),
     "gost256": ("-algorithm", "gost2012_256", "-pkeyopt", "paramset:A"),
     "gost512": ("-algorithm", "gost2012_512", "-pkeyopt", "paramset:A"),
@@ -32,7 +36,13 @@ EXTENSIONS = {
     "ocsp": "keyUsage=critical,digitalSignature\nextendedKeyUsage=OCSPSigning",
     "tsp": "keyUsage=critical,digitalSignature\nextendedKeyUsage=critical,timeStamping",
 }
-DIGESTS = {"rsa2048": "sha256", "p256": "sha256", "gost256": "md_gost12_256", "gost512": "md_gost12_512"}
+GOST_DIGESTS = {"gost256": "md_gost12_256", "gost512": "md_gost12_512"}
+
+
+def estate_key(member: str) -> str:
+    """The kind of key, of KEYS, that a member of the estate's RSA hierarchy has: `issuing`, `ocsp` or `tsp`."""
+    key = yaml.safe_load(HIERARCHIES.read_text("utf-8"))["pki_hierarchies_known"]["rsa"][member]["key"]
+    return f"{key['type']}{key['bits']}"
 
 
 def openssl(*arguments: str, folder: Path, gost: bool = False) -> str:
@@ -48,13 +58,14 @@ def openssl(*arguments: str, folder: Path, gost: bool = False) -> str:
 def make_hierarchy(folder: Path, kind: str) -> None:
     """Make `{ca,ocsp,tsp}.{key,crt}` with keys of a kind."""
     gost = kind.startswith("gost")
+    digest = f"-{GOST_DIGESTS.get(kind, 'sha256')}"
     for serial, (name, lines) in enumerate(EXTENSIONS.items(), start=1):
         (folder / f"{name}.cnf").write_text(f"{lines}\nsubjectKeyIdentifier=hash\n")
         openssl("genpkey", *KEYS[kind], "-out", f"{name}.key", folder=folder, gost=gost)
         request = ("req", "-new", "-key", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/C=KZ/CN={name}")
-        openssl(*request, f"-{DIGESTS[kind]}", folder=folder, gost=gost)
+        openssl(*request, digest, folder=folder, gost=gost)
         issuer = ("-signkey", "ca.key") if name == "ca" else ("-CA", "ca.crt", "-CAkey", "ca.key")
-        options = ("-days", "30", "-set_serial", str(serial), "-extfile", f"{name}.cnf", f"-{DIGESTS[kind]}")
+        options = ("-days", "30", "-set_serial", str(serial), "-extfile", f"{name}.cnf", digest)
         files = ("-in", f"{name}.csr", "-out", f"{name}.crt")
         openssl("x509", "-req", *files, *options, *issuer, folder=folder, gost=gost)
 
@@ -66,6 +77,13 @@ def key_settings(folder: Path, name: str, kind: str) -> dict[str, str]:
     return {"certificate": f"{folder}/{name}.crt", "key": f"{folder}/{name}.key", "digest": digest, **config}
 
 
+def _memory_settings() -> dict[str, str]:
+    """What the unit of role database tells the C library of memory."""
+    unit = (ROLES / "database/templates/unit.conf").read_text()
+    line = next(line for line in unit.splitlines() if line.startswith("Environment=MALLOC_"))
+    return dict(setting.split("=", 1) for setting in line.removeprefix("Environment=").split())
+
+
 @contextmanager
 def database(which: str) -> Iterator[str]:
     """A PostgreSQL of the benchmark's own with the tables of a replica or an authority; its connection string."""
@@ -75,7 +93,8 @@ def database(which: str) -> Iterator[str]:
 
     def run(program: str, *arguments: str) -> None:
         command = [str(binaries / program), "-D", f"{folder}/data", *arguments]
-        subprocess.run(command, user="postgres", cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        environment = os.environ | _memory_settings()
+        subprocess.run(command, user="postgres", cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
 
     run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
     memory = "-c shared_buffers=1GB -c max_wal_size=4GB -c wal_level=logical"
@@ -203,7 +222,7 @@ def wrk(url: str, requests: Path, seconds: int, *, post: str = "", nonce: bool =
 
 
 def signature_us(kind: str, seconds: int = 2) -> float:
-    """Microseconds of processor that a signature takes with `rsa2048` or `p256`, by `openssl speed`, while all
+    """Microseconds of processor that a signature takes with a key that is not GOST's, by `openssl speed`, while all
     processors sign: two that share a core are each slower than one alone."""
     command = ["openssl", "speed", "-seconds", str(seconds), {"p256": "ecdsap256"}.get(kind, kind)]
     speeds = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in _ALL]

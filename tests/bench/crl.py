@@ -72,7 +72,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     chosen = options.parse_args()
     folder = Path(tempfile.mkdtemp())
-    common.make_hierarchy(folder, "rsa2048")
+    common.make_hierarchy(folder, common.estate_key("issuing"))
     (folder / "ca.cnf").write_text(OPENSSL)
     (folder / "crlnumber").write_text("01\n")
     with common.database("authority") as conninfo:

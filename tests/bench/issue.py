@@ -1,8 +1,9 @@
 """Durable issue beside `openssl ca` and `cfssl serve`, with few and with many certificates there.
 
-Keys are P-256, the authority has RSA-2048. An answer of Kepil means: possession proved, key checked, linted, signed,
-recorded with status and journal, committed. cfssl proves possession and signs, and keeps nothing. `openssl ca` appends
-to its index. Processor time is of all processes that serve, the database's too: other work disturbs it less.
+Keys are P-256; the authority's is of the kind that the estate's has. An answer of Kepil means: possession proved, key
+checked, linted, signed, recorded with status and journal, committed. cfssl proves possession and signs, and keeps
+nothing. `openssl ca` appends to its index. Processor time is of all processes that serve, the database's too: other
+work disturbs it less.
 """
 
 from __future__ import annotations
@@ -63,9 +64,9 @@ def make_requests(folder: Path, number: int) -> None:
     (folder / "cfssl").write_text("\n".join(json.dumps(body).encode().hex() for body in bodies))
 
 
-def make_authority(folder: Path) -> None:
+def make_authority(folder: Path, kind: str) -> None:
     """Make `ca.key` and `ca.crt`, of an authority that lives for ten years."""
-    common.make_hierarchy(folder, "rsa2048")
+    common.make_hierarchy(folder, kind)
     words = (
         "x509",
         "-req",
@@ -83,14 +84,14 @@ def make_authority(folder: Path) -> None:
     common.openssl(*words, folder=folder)
 
 
-def settings(folder: Path, database: str) -> dict[str, object]:
+def settings(folder: Path, database: str, kind: str) -> dict[str, object]:
     """The CA's settings, with the estate's own profiles."""
     return {
         "database": database,
         "authorities": [
             {
                 "name": "nca-rsa",
-                **common.key_settings(folder, "ca", "rsa2048"),
+                **common.key_settings(folder, "ca", kind),
                 "urls": {kind: f"http://pki.example.kz/{kind}" for kind in ("issuer", "crl", "delta_crl", "ocsp")},
             }
         ],
@@ -235,6 +236,8 @@ def main() -> None:
     parser.add_argument("--certificates", type=int, nargs="+", default=[1_000, 100_000, 1_000_000])
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
+    kinds = ("rsa2048", "rsa3072", "rsa4096", "p256")
+    parser.add_argument("--key", choices=kinds, default=common.estate_key("issuing"))
     arguments = parser.parse_args()
     heads = (
         "certificates there",
@@ -244,10 +247,10 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name, common.database("authority") as database:
         folder = Path(name)
-        make_authority(folder)
+        make_authority(folder, arguments.key)
         runs = len(arguments.certificates) * arguments.rounds
         make_requests(folder, runs * arguments.seconds * MOST_A_SECOND + len(arguments.certificates) * ONE_BY_ONE + 100)
-        (folder / "ca.json").write_text(json.dumps(settings(folder, database)))
+        (folder / "ca.json").write_text(json.dumps(settings(folder, database, arguments.key)))
         (folder / "cfssl.json").write_text(json.dumps(cfssl_settings()))
         kepil, cfssl = Requests(folder, "kepil"), Requests(folder, "cfssl")
         serve = ("cfssl", "serve", "-address", "127.0.0.1", "-port", str(CFSSL), "-loglevel", "5")
@@ -274,7 +277,7 @@ def main() -> None:
             slow = issue_by_openssl(folder, certificates, 5)
             rows.append((*_row(certificates, found, slow), f"{work.pages:.0f}", f"{work.log_octets / 1024:.1f}"))
             print(rows[-1], common.load_average(), flush=True)
-    common.table("Durable issue", heads, rows)
+    common.table(f"Durable issue, {arguments.key}", heads, rows)
 
 
 def _row(certificates: int, found: list[tuple[Run, Run]], slow: float) -> tuple[str, ...]:

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import jinja2
 
-from tests.bench.common import processes, serving
-
-ROLES = Path(__file__).parents[2] / "roles"
+from tests.bench.common import ROLES, processes, serving
 
 
 @contextmanager

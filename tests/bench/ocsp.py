@@ -86,7 +86,7 @@ def main() -> None:
     options.add_argument("--certificates", type=int, default=1000, help="in the status table")
     options.add_argument("--seconds", type=int, default=5, help="of each load")
     options.add_argument("--only", default="", help="run only the servers whose name has this in it")
-    options.add_argument("--key", choices=("rsa2048", "p256"), default="rsa2048", help="of whoever signs")
+    options.add_argument("--key", choices=("rsa2048", "rsa3072", "p256"), default=common.estate_key("ocsp"))
     chosen = options.parse_args()
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)

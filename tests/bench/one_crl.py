@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from kepil.pki.signer import Signer
 
 def main() -> None:
     """Make `kepil.crl` in a folder, from a database."""
+    gc.freeze()  # as `kepil.cli` does
     folder, conninfo = Path(sys.argv[1]), sys.argv[2]
     signer, now = Signer.open(f"{folder}/ca.key"), datetime.now(UTC)
     scope = Scope(

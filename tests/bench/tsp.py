@@ -1,4 +1,4 @@
-"""Time stamps beside `openssl ts -reply` in a loop, by RSA-2048 and by GOST R 34.10-2012."""
+"""Time stamps beside `openssl ts -reply` in a loop, with a key of the estate's kind, others and GOST R 34.10-2012."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def measure_kepil(kind: str, seconds: int) -> list[str]:
     return [f"Kepil, {kind}", f"{load.rate:.0f}", f"{load.p99_ms:.1f}", f"{load.cost_us:.0f}", share]
 
 
-def measure_openssl(seconds: int) -> list[str]:
+def measure_openssl(kind: str, seconds: int) -> list[str]:
     """Run `openssl ts -reply` again and again, a loop a processor; the row of the table."""
-    folder = make("rsa2048")
+    folder = make(kind)
     (folder / "tsa.cnf").write_text(OPENSSL)
     loops = []
     for number in range(os.cpu_count() or 1):
@@ -76,7 +76,7 @@ def measure_openssl(seconds: int) -> list[str]:
     after, elapsed = os.times(), time.monotonic() - begin
     answers = sum(int((own / "serial").read_text(), 16) - 1 for own, _ in loops)
     used = after.children_user + after.children_system - before.children_user - before.children_system
-    return ["openssl ts -reply, rsa2048", f"{answers / elapsed:.0f}", "", f"{used / answers * 1e6:.0f}", ""]
+    return [f"openssl ts -reply, {kind}", f"{answers / elapsed:.0f}", "", f"{used / answers * 1e6:.0f}", ""]
 
 
 def make(kind: str) -> Path:
@@ -109,7 +109,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=int, default=5, help="of each load")
     seconds = options.parse_args().seconds
-    rows = [measure_openssl(seconds), *(measure_kepil(kind, seconds) for kind in common.KEYS)]
+    kinds = [common.estate_key("tsp"), "rsa2048", "p256", "gost256", "gost512"]
+    rows = [measure_openssl(kinds[0], seconds), *(measure_kepil(kind, seconds) for kind in dict.fromkeys(kinds))]
     heads = ["server", "stamps/s", "p99 ms", "µs of processor a stamp", "of the signing limit"]
     common.table(f"TSP, {common.load_average()}", heads, rows)
 

@@ -2,8 +2,6 @@
 
 import io
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,6 +41,8 @@ class RevocationListError(KepilError):
 
 
 _BLOCK_BYTES: Final = 1 << 20
+_LONG: Final = 1 << 24
+"""Octets from which on a length takes four of its own; a list that is shorter can be held in memory."""
 _READABLE_BY_ALL: Final = 0o644
 _REASON_HEAD: Final = bytes.fromhex("300c300a0603551d1504030a01")  # Extensions { CRLReason (2.5.29.21), an ENUMERATED
 
@@ -104,7 +104,7 @@ def build_crl(
     """Build and sign a CRL in memory, in DER; see Scope. Raises RevocationListError, SignerError."""
     scope = Scope(issuer, number, this_update, next_update, base_number, idp_url, freshest_url)
     target = io.BytesIO()
-    _write(target, None, scope, signer, (encode_entry(*entry) for entry in entries))
+    _write(target, scope, signer, (encode_entry(*entry) for entry in entries))
     return target.getvalue()
 
 
@@ -118,8 +118,8 @@ def write_crl(path: Path, scope: Scope, signer: Signer, encoded: Iterable[bytes]
     """
     new = path.with_name(f".{path.name}.new")
     try:
-        with new.open("wb") as target:
-            _write(target, path.parent, scope, signer, encoded)
+        with new.open("w+b") as target:
+            _write(target, scope, signer, encoded)
             os.fchmod(target.fileno(), _READABLE_BY_ALL)
             target.flush()
             os.fsync(target.fileno())
@@ -159,22 +159,34 @@ def _measure(file: BinaryIO) -> tuple[int, int, int]:
     return size, begin, Reader(top, begin, end).span(der.SEQUENCE)[1]
 
 
-def _write(target: BinaryIO, folder: Path | None, scope: Scope, signer: Signer, encoded: Iterable[bytes]) -> None:
-    """Write the list. What goes before the entries says how long they are, so those wait in a file of the folder."""
+def _write(target: BinaryIO, scope: Scope, signer: Signer, encoded: Iterable[bytes]) -> None:
+    """Write the list. What goes before the entries says how long they are, so room is left for it."""
     before, after = _frame(scope, signer.signature_algorithm)
-    with tempfile.TemporaryFile(dir=folder) as spool:
-        spool.writelines(encoded)
-        length = spool.tell()
-        # section 5.1.2.6: absent when there are none
-        opening = der.header(der.SEQUENCE, length) if length else b""
-        size = len(before) + len(opening) + length + len(after)
-        head = der.header(der.SEQUENCE, size) + before + opening
-        signed = signer.sign_parts(lambda: chain([head], _blocks(spool, 0, length), [after]))
-        signature = signer.signature_algorithm + der.bit_string(signed)
-        target.write(der.header(der.SEQUENCE, len(head) + length + len(after) + len(signature)) + head)
-        spool.seek(0)
-        shutil.copyfileobj(spool, target, _BLOCK_BYTES)
-        target.write(after + signature)
+    room = len(_head(_LONG, before, after)) + len(der.header(der.SEQUENCE, _LONG))
+    target.seek(room)
+    target.writelines(encoded)
+    length = target.tell() - room
+    head = _head(length, before, after)
+    signed = signer.sign_parts(lambda: chain([head], _blocks(target, room, room + length), [after]))
+    signature = signer.signature_algorithm + der.bit_string(signed)
+    head = der.header(der.SEQUENCE, len(head) + length + len(after) + len(signature)) + head
+    if len(head) != room:  # the lengths of a short list have fewer octets
+        target.seek(room)
+        moved = target.read(length)
+        target.seek(len(head))
+        target.write(moved)
+        target.truncate()
+    target.seek(0)
+    target.write(head)
+    target.seek(length, io.SEEK_CUR)
+    target.write(after + signature)
+
+
+def _head(length: int, before: bytes, after: bytes) -> bytes:
+    """What goes before the entries in a tbsCertList, if these have so many octets."""
+    # section 5.1.2.6: absent when there are none
+    opening = der.header(der.SEQUENCE, length) if length else b""
+    return der.header(der.SEQUENCE, len(before) + len(opening) + length + len(after)) + before + opening
 
 
 def _frame(scope: Scope, signature_algorithm: bytes) -> tuple[bytes, bytes]:

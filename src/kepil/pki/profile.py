@@ -69,6 +69,9 @@ KeyType = Annotated[str, AfterValidator(_known_key_type)]
 USUAL_KEY_TYPES: tuple[KeyType, ...] = ("rsa", "ec", "ed25519", "gost2012_256", "gost2012_512")
 """Those of a profile that lists none; post-quantum keys are for hierarchies that an environment has switched on."""
 
+SMALLEST_OWN_RSA = 3072
+"""Bits of a hierarchy's RSA keys, at least: what they sign is to hold for years (ADR 24)."""
+
 TLS_DAYS = 200
 """The longest validity of a TLS server's certificate issued from 2026-03-15 on (BR 6.3.2)."""
 
@@ -188,6 +191,12 @@ class Key(Data):
     type: str
     bits: PositiveInt | None = None
     curve: str | None = None
+
+    @model_validator(mode="after")
+    def _strong(self) -> Self:
+        if self.type == "rsa" and self.bits is not None and self.bits < SMALLEST_OWN_RSA:
+            raise ValueError(f"bits: a hierarchy's RSA keys have {SMALLEST_OWN_RSA} or more (ADR 24), not {self.bits}")
+        return self
 
 
 class RootCrl(Data):

@@ -60,7 +60,7 @@ def test_a_responder_gets_its_certificate_and_gets_it_again(
     """A ceremony that broke off after the issue resumes with the same certificate; nothing is issued twice."""
     subject = {"country": "KZ", "organization": "Ұлттық орталық", "common_name": "OCSP"}
     member = {
-        "name": "ocsp-rsa", "subject": subject, "key": {"type": "rsa", "bits": 2048}, "digest": "sha256",
+        "name": "ocsp-rsa", "subject": subject, "key": {"type": "rsa", "bits": 3072}, "digest": "sha256",
         "days": 30, "partition": "ocsp", "profile": "ocsp",
     }  # fmt: skip
     (tmp_path / "member.json").write_text(json.dumps(member), "utf-8")

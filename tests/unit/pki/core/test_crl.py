@@ -1,5 +1,6 @@
 """CRLs, complete and delta, as OpenSSL reads them (RFC 5280 section 5, CP-2.1, CP-2.3)."""
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kepil.pki.crl import Entry, RevocationListError, Scope, build_crl, encode_entry, verify_crl, write_crl
-from kepil.pki.der import DerError
+from kepil.pki.der import SEQUENCE, DerError, Reader
 from kepil.pki.name import DistinguishedName
 from kepil.pki.signer import Signer
 from kepil.pki.verifier import Verifier
@@ -137,6 +138,20 @@ def test_a_file_is_the_same_list(
     path.write_bytes(made + b"\0")
     with pytest.raises(DerError, match="after the list"):
         verify_crl(path, verifier)
+
+
+@pytest.mark.parametrize("octets", [2**16, 2**24 - 2000, 2**24 - 100, 2**24 - 1, 2**24, 2**24 + 1])
+def test_a_long_list_is_whole_however_long_its_lengths_are(
+    issuing: x509.Certificate, issuing_signer: Signer, tmp_path: Path, octets: int
+) -> None:
+    """The lengths of the list, of what is signed and of the file may have three octets each, or four."""
+    entries, path = os.urandom(octets), tmp_path / "list.crl"
+    write_crl(path, Scope(issuing, 7, NOW, LATER), issuing_signer, [entries[:99], entries[99:]])
+    assert verify_crl(path, Verifier(issuing_signer.public_key_info, issuing_signer.digest))
+    listed = Reader(path.read_bytes()).enter(SEQUENCE).enter(SEQUENCE)
+    for _ in range(5):  # version, algorithm, issuer, thisUpdate, nextUpdate
+        listed.skip()
+    assert listed.contents(SEQUENCE) == entries
 
 
 def test_a_list_that_cannot_be_finished_leaves_the_old_one(

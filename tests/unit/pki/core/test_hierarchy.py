@@ -55,6 +55,12 @@ def test_no_two_members_share_what_tells_them_apart(known: dict[str, Any], what:
         chosen(known, ["rsa", "gost"])
 
 
+def test_an_rsa_key_too_short_for_what_is_to_hold_is_refused(known: dict[str, Any]) -> None:
+    known["rsa"]["tsp"]["key"]["bits"] = 2048
+    with pytest.raises(ProfileError, match=r"rsa\.tsp\.key: bits: .* 3072 or more \(ADR 24\), not 2048.*inventory"):
+        chosen(known, ["rsa", "gost"])
+
+
 def test_every_algorithm_says_how_its_keys_are_made() -> None:
     assert KEY_KINDS.keys() == key_types()
 
@@ -71,7 +77,7 @@ def test_a_key_on_a_token() -> None:
 @pytest.mark.parametrize(
     ("key", "making", "digest"),
     [
-        ({"type": "rsa", "bits": 2048}, "-algorithm RSA -pkeyopt rsa_keygen_bits:2048", "SHA256"),
+        ({"type": "rsa", "bits": 3072}, "-algorithm RSA -pkeyopt rsa_keygen_bits:3072", "SHA256"),
         (
             {"type": "gost2012_512", "digest": "streebog512"},
             "-algorithm gost2012_512 -pkeyopt paramset:A",
