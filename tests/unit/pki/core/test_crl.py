@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -152,6 +153,20 @@ def test_a_long_list_is_whole_however_long_its_lengths_are(
     for _ in range(5):  # version, algorithm, issuer, thisUpdate, nextUpdate
         listed.skip()
     assert listed.contents(SEQUENCE) == entries
+
+
+def test_a_list_is_made_and_verified_in_constant_memory(
+    issuing: x509.Certificate, issuing_signer: Signer, tmp_path: Path
+) -> None:
+    """Threat: with millions revoked, the CA's host runs out of memory when a CRL is due."""
+    path, verifier = tmp_path / "list.crl", Verifier(issuing_signer.public_key_info, issuing_signer.digest)
+    tracemalloc.start()
+    try:
+        write_crl(path, Scope(issuing, 7, NOW, LATER), issuing_signer, (os.urandom(2**19) for _ in range(128)))
+        assert verify_crl(path, verifier)
+        assert tracemalloc.get_traced_memory()[1] < path.stat().st_size / 16
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_list_that_cannot_be_finished_leaves_the_old_one(
