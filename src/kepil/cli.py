@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else arguments
     parsed = build_parser([noun for noun in NOUNS if noun in given[:1]] or NOUNS).parse_args(given)
-    gc.freeze()  # what was imported is never garbage, and need not be looked through at the end either
+    if arguments is None:
+        gc.freeze()  # what this process imported is never garbage: nobody looks, at its end neither
     try:
         return int(parsed.run(parsed))
     except _told() as error:
