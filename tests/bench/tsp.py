@@ -15,7 +15,7 @@ from pathlib import Path
 from asn1crypto import tsp as asn1
 
 from kepil.pki.tsp import Response
-from tests.bench import common
+from tests.bench import common, nginx
 
 POLICY = "1.2.398.3.3.2.6.2"
 QUERY = "application/timestamp-query"
@@ -39,19 +39,23 @@ crypto_device = builtin
 """
 
 
-def measure_kepil(kind: str, seconds: int) -> list[str]:
-    """Stamp with a key of a kind; the row of the table."""
+def measure_kepil(kind: str, seconds: int, *, behind_nginx: bool = False) -> list[str]:
+    """Stamp with a key of a kind, alone or as on its hosts; the row of the table."""
     folder = make(kind)
     (folder / "chronyc").write_text(CHRONYC)
     (folder / "chronyc").chmod(0o755)
     os.environ["PATH"] = f"{folder}:{os.environ['PATH']}"  # no clock is watched in a container
     unit = {"policy": POLICY, **common.key_settings(folder, "tsp", kind)}
-    (folder / "tsp.json").write_text(json.dumps({"units": [unit]}))
-    with common.serving_kepil("tsp", folder / "tsp.json") as url:
+    file = folder / "tsp.json"
+    file.write_text(json.dumps({"units": [unit]}))
+    limits = {"tsp_requests_per_second": 1_000_000, "tsp_request_burst": 1_000_000}
+    by_nginx = nginx.serving_kepil_by_nginx("tsp", file, 8002, **limits)
+    with by_nginx if behind_nginx else common.serving_kepil("tsp", file) as url:
         check(url, folder, gost=kind.startswith("gost"))
         load = common.wrk(url, folder / "post", seconds, post=QUERY)
     share = "" if kind.startswith("gost") else f"{common.signature_us(kind) / load.cost_us:.0%}"
-    return [f"Kepil, {kind}", f"{load.rate:.0f}", f"{load.p99_ms:.1f}", f"{load.cost_us:.0f}", share]
+    name = f"Kepil, {kind}" + (", behind nginx, as on its hosts" if behind_nginx else "")
+    return [name, f"{load.rate:.0f}", f"{load.p99_ms:.1f}", f"{load.cost_us:.0f}", share]
 
 
 def measure_openssl(kind: str, seconds: int) -> list[str]:
@@ -110,7 +114,8 @@ def main() -> None:
     options.add_argument("--seconds", type=int, default=5, help="of each load")
     seconds = options.parse_args().seconds
     kinds = [common.estate_key("tsp"), "rsa2048", "p256", "gost256", "gost512"]
-    rows = [measure_openssl(kinds[0], seconds), *(measure_kepil(kind, seconds) for kind in dict.fromkeys(kinds))]
+    rows = [measure_openssl(kinds[0], seconds), measure_kepil(kinds[0], seconds, behind_nginx=True)]
+    rows += [measure_kepil(kind, seconds) for kind in dict.fromkeys(kinds)]
     heads = ["server", "stamps/s", "p99 ms", "µs of processor a stamp", "of the signing limit"]
     common.table(f"TSP, {common.load_average()}", heads, rows)
 
