@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -59,21 +60,29 @@ def parse_tracking(line: str) -> float:
 async def ask_chrony() -> str:
     """The output of `chronyc -c tracking`. Raises ClockError when chronyd does not answer in time."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *TRACKING, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-        )
+        # Not by the event loop: uvloop forks, and pkcs11-provider takes its locks in the child. One that a thread held
+        # for its signature is never given back there, and the loop waits for the child. `subprocess` uses vfork.
+        done = await asyncio.to_thread(_run_chronyc)
     except OSError as error:
         raise ClockError(f"chronyc cannot be run ({error.strerror}); install chrony") from error
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):  # wait_for before Python 3.12 may swallow a cancellation
-            output, _ = await process.communicate()
-    except TimeoutError as error:
-        process.kill()
-        await process.wait()
+    except subprocess.TimeoutExpired as error:
         raise ClockError(f"chronyc gave no answer within {PATIENCE_SECONDS:g} s; check that chronyd runs") from error
-    if process.returncode != 0:
-        raise ClockError(f"chronyc failed: {output.decode(errors='replace').strip()}; check that chronyd runs")
-    return output.decode(errors="replace")
+    if done.returncode != 0:
+        raise ClockError(f"chronyc failed: {done.stdout.strip()}; check that chronyd runs")
+    return done.stdout
+
+
+def _run_chronyc() -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        TRACKING,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """What chrony says, and what it makes the clock worth."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -152,3 +154,20 @@ def test_watching_ends_when_cancelled_though_chrony_has_just_answered(
         return ended
 
     assert asyncio.run(scenario())
+
+
+FORKS = """
+import ctypes, sys, uvloop
+from kepil.pki import clock
+forks = []
+note = ctypes.CFUNCTYPE(None)(lambda: forks.append(1))
+assert ctypes.CDLL(None).__register_atfork(note, None, None, None) == 0
+clock.TRACKING = ("echo", "answered")
+print(uvloop.run(clock.ask_chrony()).strip(), len(forks))
+"""
+
+
+def test_asking_runs_no_fork_handlers() -> None:
+    """Threat: pkcs11-provider's waits in the child for a lock of a signing thread, and the service for its child."""
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=True)
+    assert done.stdout == "answered 0\n"
