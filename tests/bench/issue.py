@@ -237,7 +237,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     kinds = ("rsa2048", "rsa3072", "rsa4096", "p256")
-    parser.add_argument("--key", choices=kinds, default=common.estate_key("issuing"))
+    parser.add_argument("--key", choices=kinds, default=common.estate_key("issuing"), help="of the authority")
     arguments = parser.parse_args()
     heads = (
         "certificates there",
